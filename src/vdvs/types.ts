@@ -1,0 +1,65 @@
+import { z } from 'zod';
+
+/** A volume's full name: every vDVS volume lives on one datastore. Rendered `name@datastore`. */
+export interface VolumeId {
+  readonly datastore: string;
+  readonly name: string;
+}
+
+/** Validated options of a block volume; defaults filled in. Sizes in bytes. */
+export interface BlockOptions {
+  readonly sizeBytes: number;
+  readonly fstype: string;
+  readonly diskformat: 'thin' | 'zeroedthick' | 'eagerzeroedthick';
+  readonly attachAs: 'independent_persistent' | 'persistent';
+  readonly access: 'read-write' | 'read-only';
+  readonly cloneFrom?: string;
+  readonly policy?: string;
+  readonly uid?: number;
+  readonly gid?: number;
+  /** Permission bits of the root directory. */
+  readonly mode?: number;
+}
+
+/** `/vdvs/volumes/<datastore>/<name>`: what the service knows of a volume for good. */
+export const volumeRecordSchema = z.object({
+  v: z.literal(1),
+  name: z.string(),
+  datastore: z.string(),
+  /** Path of the disk relative to the datastore's folder. */
+  disk: z.string(),
+  /** UUID of the file system, given before it is made: how a half-made one is recognised. */
+  fsUuid: z.string(),
+  options: z.object({
+    sizeBytes: z.number().int().positive(),
+    fstype: z.string(),
+    diskformat: z.enum(['thin', 'zeroedthick', 'eagerzeroedthick']),
+    attachAs: z.enum(['independent_persistent', 'persistent']),
+    access: z.enum(['read-write', 'read-only']),
+    cloneFrom: z.string().optional(),
+    policy: z.string().optional(),
+    uid: z.number().int().optional(),
+    gid: z.number().int().optional(),
+    mode: z.number().int().optional(),
+  }),
+  createdAt: z.string(),
+  createdBy: z.string(),
+  /** `creating` until the disk exists; `deleting` from the decision to remove on. */
+  phase: z.enum(['creating', 'ready', 'deleting']),
+  /** Epoch of the newest attachment ever granted; only grows. */
+  epoch: z.number().int().nonnegative(),
+  /** Set by a node once the file system is made; never unset: a made file system is never made again. */
+  formatted: z.boolean(),
+});
+export type VolumeRecord = z.infer<typeof volumeRecordSchema>;
+
+/** `/vdvs/attachments/<datastore>/<name>`, on the holder's lease. */
+export const attachmentSchema = z.object({
+  v: z.literal(1),
+  node: z.string(),
+  host: z.string(),
+  epoch: z.number().int().positive(),
+  access: z.enum(['read-write', 'read-only']),
+  since: z.string(),
+});
+export type Attachment = z.infer<typeof attachmentSchema>;

@@ -1,0 +1,116 @@
+import { z } from 'zod';
+
+/** `/vfile/volumes/<name>/spec`: what the user asked for. Written by plugins and the CLI. */
+export const volumeSpecSchema = z.object({
+  v: z.literal(1),
+  name: z.string(),
+  /** Options as given, checked; those of the base volume among them. */
+  options: z.record(z.string(), z.string()),
+  baseDriver: z.string(),
+  baseVolume: z.string(),
+  /** The volume's NFS port: unique in the cluster, never changes. */
+  port: z.number().int().min(1024).max(32767),
+  createdAt: z.string(),
+  /** Node ID of the creator. */
+  createdBy: z.string(),
+  /** RFC 3339 time at which removal was asked for; ends the volume. */
+  deleting: z.string().optional(),
+});
+export type VolumeSpec = z.infer<typeof volumeSpecSchema>;
+
+/** `/vfile/volumes/<name>/mounts/<node>`: the mount IDs in use on one node, each with its count. */
+export const mountRecordSchema = z.object({
+  v: z.literal(1),
+  node: z.string(),
+  host: z.string(),
+  address: z.string(),
+  ids: z.record(z.string(), z.number().int().positive()),
+  since: z.string(),
+});
+export type MountRecord = z.infer<typeof mountRecordSchema>;
+
+export const volumeStates = [
+  'Creating',
+  'Ready',
+  'Mounting',
+  'Mounted',
+  'Unmounting',
+  'Failing over',
+  'Deleting',
+  'Error',
+] as const;
+export type VolumeState = (typeof volumeStates)[number];
+
+/** `/vfile/volumes/<name>/status`: written by the manager's leader only. */
+export const volumeStatusSchema = z.object({
+  v: z.literal(1),
+  state: z.enum(volumeStates),
+  /** Why it is in this state or what it waits for; for users. '' when there is nothing to say. */
+  reason: z.string(),
+  /** RFC 3339: since when it is in this state. */
+  since: z.string(),
+  /** RFC 3339: until when what it waits for should have come; passed, the state says so. */
+  deadline: z.string().optional(),
+  /** Whether the base volume is known to exist. */
+  baseReady: z.boolean(),
+  /** The last server that was seen to serve. */
+  server: z.object({ node: z.string(), address: z.string(), epoch: z.number().int() }).optional(),
+  serviceName: z.string().optional(),
+  lastFailover: z
+    .object({
+      at: z.string(),
+      cause: z.string(),
+      from: z.string(),
+      to: z.string().optional(),
+      durationMs: z.number().optional(),
+    })
+    .optional(),
+});
+export type VolumeStatus = z.infer<typeof volumeStatusSchema>;
+
+/**
+ * `/vfile/volumes/<name>/claim`, on the file server's lease: the exclusive right to start a server for the volume. Taken
+ * (if absent) before ganesha is started; `epoch` is one more than the last in `/vfile/volumes/<name>/epoch`, which the
+ * same transaction raises. So no epoch is served twice.
+ */
+export const serverClaimSchema = z.object({
+  v: z.literal(1),
+  node: z.string(),
+  epoch: z.number().int().positive(),
+  since: z.string(),
+});
+export type ServerClaim = z.infer<typeof serverClaimSchema>;
+
+/** `/vfile/volumes/<name>/epoch`: the newest epoch ever claimed. Kept until the volume is deleted. */
+export const serverEpochSchema = z.object({ v: z.literal(1), epoch: z.number().int().nonnegative() });
+
+/**
+ * `/vfile/volumes/<name>/server`, on the same lease: who serves *now*. Written after the NULL call and the write probe
+ * succeeded, deleted as soon as the server stops or is seen to be dead. Its absence makes plugins park.
+ */
+export const serverRecordSchema = z.object({
+  v: z.literal(1),
+  node: z.string(),
+  host: z.string(),
+  address: z.string(),
+  port: z.number().int(),
+  epoch: z.number().int().positive(),
+  /** Counts starts of ganesha within the epoch. */
+  instance: z.number().int().positive(),
+  since: z.string(),
+  /** Size and use of the exported file system in bytes, as of `since` or the last refresh. */
+  capacity: z.object({ size: z.number(), used: z.number() }).optional(),
+});
+export type ServerRecord = z.infer<typeof serverRecordSchema>;
+
+/** `/vfile/nodes/<node>`, on that node's plugin's lease: the node is alive. */
+export const nodeRecordSchema = z.object({
+  v: z.literal(1),
+  node: z.string(),
+  host: z.string(),
+  address: z.string(),
+  version: z.string(),
+  /** What this node cannot do, for users; for example a kernel without re-targeting. */
+  problems: z.array(z.string()),
+});
+export type NodeRecord = z.infer<typeof nodeRecordSchema>;
