@@ -76,6 +76,9 @@ export interface TaskState {
   readonly state: string;
   /** What Swarm says went wrong, '' when nothing. */
   readonly message: string;
+  /** Wall ms of the manager that made the task. */
+  readonly createdAt: number;
+  /** Wall ms of the last change of state. */
   readonly updatedAt: number;
 }
 

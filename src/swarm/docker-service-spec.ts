@@ -1,0 +1,58 @@
+import type { ServiceMount, ServiceSpec } from './swarm.ts';
+
+const nsPerMs = 1_000_000;
+
+function renderMount(mount: ServiceMount): Record<string, unknown> {
+  if (mount.type === 'bind') {
+    return { Type: 'bind', Source: mount.source, Target: mount.target, ReadOnly: mount.readOnly };
+  }
+  return {
+    Type: 'volume',
+    Source: mount.source,
+    Target: mount.target,
+    VolumeOptions: {
+      // The image's content at the mount point must never be copied into a user's volume.
+      NoCopy: true,
+      DriverConfig: { Name: mount.driver, Options: mount.driverOptions ?? {} },
+    },
+  };
+}
+
+/**
+ * A service as Docker's API takes it.
+ * @param forceUpdate Swarm makes new tasks when this number changes although nothing else did.
+ */
+export function renderDockerService(spec: ServiceSpec, forceUpdate: number): Record<string, unknown> {
+  return {
+    Name: spec.name,
+    Labels: spec.labels,
+    TaskTemplate: {
+      ContainerSpec: {
+        Image: spec.image,
+        Command: [...spec.command],
+        Env: Object.entries(spec.env).map(([name, value]) => `${name}=${value}`),
+        Hostname: spec.hostname,
+        Mounts: spec.mounts.map(renderMount),
+        StopGracePeriod: spec.stopGraceMs * nsPerMs,
+        CapabilityAdd: [...spec.capabilities],
+        Labels: spec.labels,
+      },
+      // Swarm's default delay of 5 s would be added to every recovery.
+      RestartPolicy: { Condition: 'any', Delay: 0 },
+      Placement: { Constraints: [...spec.constraints] },
+      Networks: [{ Target: 'host' }],
+      ForceUpdate: forceUpdate,
+    },
+    Mode: { Replicated: { Replicas: 1 } },
+    // Start-first: the old task may be on a host that is dead, nobody must wait for it to stop. Continue: a task that
+    // fails is the planner's business, not a reason for Swarm to stop updating. Monitor: short, nothing waits for it.
+    UpdateConfig: {
+      Parallelism: 1,
+      Order: 'start-first',
+      FailureAction: 'continue',
+      Delay: 0,
+      Monitor: 100 * nsPerMs,
+    },
+    EndpointSpec: { Mode: 'dnsrr' },
+  };
+}
