@@ -104,7 +104,6 @@ export const serviceSchema = z
       image: service.Spec.TaskTemplate.ContainerSpec.Image,
       createdAt: service.CreatedAt,
       updatedAt: service.UpdatedAt,
-      forceUpdate: service.Spec.TaskTemplate.ForceUpdate,
     }),
   );
 
