@@ -1,0 +1,158 @@
+import { copyFile, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { waitFor } from '../tool/wait.ts';
+import { checkRun, type Diary, parseDiary, type VolumeLog } from './check-run.ts';
+
+/** What the clients need of a lab. */
+export interface ClientHosts {
+  /** Runs the Docker command line against a host's engine. @throws when it fails. */
+  docker(host: string, ...args: string[]): Promise<string>;
+  /** This machine's folder that the host has at `/lab/shared`. */
+  sharedDir(host: string): string;
+}
+
+/** Where the clients run and what they share. */
+export interface ClientsOptions {
+  readonly lab: ClientHosts;
+  readonly volume: string;
+  readonly hosts: readonly string[];
+  /** ms between two rounds of a client. */
+  readonly pauseMs: number;
+  readonly image?: string;
+}
+
+/**
+ * Workers (`worker.pl`), one container on each host, that share one volume. Each writes with fsync, takes turns under a
+ * lock and reads what the others wrote; what was acknowledged to it is in its diary, on this machine's disk.
+ */
+export class Clients {
+  readonly #options: ClientsOptions;
+
+  constructor(options: ClientsOptions) {
+    this.#options = options;
+  }
+
+  /** Starts a client on each host; resolves when all containers have been started. */
+  async start(): Promise<void> {
+    const { lab, volume, hosts, pauseMs, image = 'debian:trixie-slim' } = this.#options;
+    await Promise.all(
+      hosts.map(async (host) => {
+        await this.#clean(host);
+        await copyFile(join(import.meta.dirname, 'worker.pl'), join(lab.sharedDir(host), 'worker.pl'));
+        await lab.docker(
+          host,
+          ...['run', '--detach', '--network', 'none', '--name', containerOf(host)],
+          ...['--mount', `type=volume,source=${volume},target=/volume,volume-driver=vfile,volume-nocopy`],
+          ...['--mount', 'type=bind,source=/lab/shared,target=/diary'],
+          ...[image, 'perl', '/diary/worker.pl', '/volume', '/diary', host, String(pauseMs)],
+        );
+      }),
+    );
+  }
+
+  /** A client's diary so far. */
+  async diary(host: string): Promise<Diary> {
+    const file = join(this.#options.lab.sharedDir(host), `${host}.diary`);
+    return parseDiary(host, await readFile(file, 'utf8').catch(() => ''));
+  }
+
+  /** Waits until each of `hosts` has `count` more acknowledged records and turns than at the call. */
+  async progress(hosts: readonly string[], count: number, timeoutMs: number): Promise<void> {
+    const before = new Map(
+      await Promise.all(hosts.map(async (host) => [host, await this.diary(host)] as const)),
+    );
+    await waitFor(
+      async () => {
+        const diaries = await Promise.all(hosts.map((host) => this.diary(host)));
+        const behind = diaries.filter(({ name, acks, turns }) => {
+          const start = before.get(name);
+          return (
+            acks.length < (start?.acks.length ?? 0) + count ||
+            turns.length < (start?.turns.length ?? 0) + count
+          );
+        });
+        if (behind.length === 0) return { done: true, value: undefined };
+        return {
+          done: false,
+          reason: behind
+            .map((d) => `${d.name} has ${d.acks.length} records, ${d.turns.length} turns`)
+            .join(', '),
+        };
+      },
+      { what: `${count} more records and turns on ${hosts.join(', ')}`, timeoutMs, everyMs: 50 },
+    );
+  }
+
+  /** Waits for the first record of `host` that was acknowledged after `time` (ms since 1970). @returns when that was. */
+  async firstAckAfter(host: string, time: number, timeoutMs: number): Promise<number> {
+    return await waitFor(
+      async () => {
+        // The record must also have been *begun* after the event: one that was under way may only report late.
+        const ack = (await this.diary(host)).acks.find(
+          ({ start, end }) => start >= time || end >= time + 1_000,
+        );
+        return ack ? { done: true, value: ack.end } : { done: false, reason: 'no record acknowledged yet' };
+      },
+      { what: `first acknowledged record on ${host}`, timeoutMs, everyMs: 20 },
+    );
+  }
+
+  /** Asks the clients on `hosts` to end after their round and waits for it. */
+  async stop(hosts: readonly string[], timeoutMs = 60_000): Promise<void> {
+    const { lab } = this.#options;
+    for (const host of hosts) await writeFile(join(lab.sharedDir(host), `${host}.stop`), '');
+    await Promise.all(
+      hosts.map((host) =>
+        waitFor(
+          async () =>
+            (await this.diary(host)).ended
+              ? { done: true, value: undefined }
+              : { done: false, reason: 'it still works' },
+          { what: `end of the client on ${host}`, timeoutMs, everyMs: 50 },
+        ),
+      ),
+    );
+  }
+
+  /** Compares all diaries with what `reader` sees in the volume. @returns what is wrong; empty when nothing is. */
+  async check(reader: string): Promise<string[]> {
+    const { lab, volume, hosts, image = 'debian:trixie-slim' } = this.#options;
+    const target = join(lab.sharedDir(reader), 'volume-copy');
+    await rm(target, { recursive: true, force: true });
+    await lab.docker(
+      reader,
+      ...['run', '--rm', '--network', 'none'],
+      ...['--mount', `type=volume,source=${volume},target=/volume,volume-driver=vfile,volume-nocopy`],
+      ...['--mount', 'type=bind,source=/lab/shared,target=/diary'],
+      ...[image, 'sh', '-c', 'cp -r /volume /diary/volume-copy && sync'],
+    );
+    const logs: VolumeLog[] = [];
+    for (const file of await readdir(target)) {
+      if (file.startsWith('log.'))
+        logs.push({ name: file.slice(4), text: await readFile(join(target, file), 'utf8') });
+    }
+    return checkRun(await Promise.all(hosts.map((host) => this.diary(host))), logs);
+  }
+
+  /** Removes the containers on `hosts` and the diaries. */
+  async remove(hosts: readonly string[]): Promise<void> {
+    await Promise.all(
+      hosts.map(async (host) => {
+        await this.#options.lab.docker(host, 'rm', '--force', containerOf(host));
+        await this.#clean(host);
+      }),
+    );
+  }
+
+  async #clean(host: string): Promise<void> {
+    const dir = this.#options.lab.sharedDir(host);
+    for (const file of [`${host}.diary`, `${host}.stop`, 'volume-copy']) {
+      await rm(join(dir, file), { recursive: true, force: true });
+    }
+  }
+}
+
+/** Name of the client's container on a host. */
+export function containerOf(host: string): string {
+  return `client-${host}`;
+}
