@@ -50,6 +50,13 @@ export const volumeRecordSchema = z.object({
   epoch: z.number().int().nonnegative(),
   /** Set by a node once the file system is made; never unset: a made file system is never made again. */
   formatted: z.boolean(),
+  /**
+   * Epoch of the newest attachment that its holder gave back. Below `epoch` while attached, and for good when the
+   * holder's lease ran out instead: then the next holder waits a margin longer.
+   */
+  releasedEpoch: z.number().int().nonnegative().default(0),
+  /** As `releasedEpoch`, but unmounted cleanly as well: the file system needs no check. */
+  cleanEpoch: z.number().int().nonnegative().default(0),
 });
 export type VolumeRecord = z.infer<typeof volumeRecordSchema>;
 
