@@ -1,5 +1,5 @@
-/** JSON as it is kept in the store. Every value is an object with a version field `v`, checked when read. */
-export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+/** JSON as it is kept in the store. Every value is an object with a version field `v`, checked when read. Members that are undefined are left out. */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json | undefined };
 
 /** One key as it was read. */
 export interface Entry {

@@ -8,6 +8,8 @@ export interface VolumeOptions {
   readonly gid?: number;
   /** Permission bits of the volume's root, where given. */
   readonly mode?: number;
+  /** `read-only` is refused to writers by the file server. */
+  readonly access?: 'read-write' | 'read-only';
   /** Time after which a server that lost contact counts as gone; the setting's value where absent. */
   readonly leaseMs?: number;
   /** How long an unused server stays; the setting's value where absent. */
@@ -39,6 +41,7 @@ const ownRules: Readonly<Record<string, OptionRule>> = {
   uid: { parse: parseId, absent: '0' },
   gid: { parse: parseId, absent: '0' },
   mode: { parse: parseMode },
+  access: { parse: oneOf('read-write', 'read-only'), absent: 'read-write' },
   lease: { parse: (text) => parseDuration(text, '2s', '60s') },
   linger: { parse: (text) => parseDuration(text, '0s', '24h') },
 };
@@ -78,7 +81,7 @@ function rulesFor(baseDriver: string): Readonly<Record<string, OptionRule>> {
 export function checkOptions(given: GivenOptions, baseDriver: string): VolumeOptions {
   const rules = rulesFor(baseDriver);
   const problems: string[] = [];
-  const own: Record<string, number> = {};
+  const own: Record<string, number | string> = {};
   const base: Record<string, string> = isVdvs(baseDriver) ? { size: vdvsRules.size?.absent ?? '' } : {};
   for (const [name, text] of Object.entries(given)) {
     const rule = Object.hasOwn(rules, name) ? rules[name] : undefined;
@@ -92,16 +95,20 @@ export function checkOptions(given: GivenOptions, baseDriver: string): VolumeOpt
     }
     const value = rule.parse(text);
     if (value instanceof BadValue) problems.push(`option ${name}=${text} is not valid: ${value.expected}`);
-    else if (Object.hasOwn(ownRules, name)) own[name] = Number(value);
+    else if (Object.hasOwn(ownRules, name)) own[name] = value;
     else base[name] = text;
   }
   if (problems.length > 0) throw new VolumeError('invalid', problems.join('; '));
+  const number = (name: string): number | undefined =>
+    typeof own[name] === 'number' ? own[name] : undefined;
+  const [uid, gid, mode, leaseMs, lingerMs] = ['uid', 'gid', 'mode', 'lease', 'linger'].map(number);
   return {
-    ...(own.uid === undefined ? {} : { uid: own.uid }),
-    ...(own.gid === undefined ? {} : { gid: own.gid }),
-    ...(own.mode === undefined ? {} : { mode: own.mode }),
-    ...(own.lease === undefined ? {} : { leaseMs: own.lease }),
-    ...(own.linger === undefined ? {} : { lingerMs: own.linger }),
+    ...(uid === undefined ? {} : { uid }),
+    ...(gid === undefined ? {} : { gid }),
+    ...(mode === undefined ? {} : { mode }),
+    ...(leaseMs === undefined ? {} : { leaseMs }),
+    ...(lingerMs === undefined ? {} : { lingerMs }),
+    ...(own.access === 'read-only' || own.access === 'read-write' ? { access: own.access } : {}),
     base,
   };
 }

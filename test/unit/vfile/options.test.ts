@@ -16,6 +16,7 @@ describe('options of a volume on vDVS', () => {
       lease: '3s',
       linger: '5m',
       diskformat: 'thin',
+      access: 'read-only',
     };
     expect(checkOptions(given, 'vdvs')).toEqual({
       uid: 1000,
@@ -23,6 +24,7 @@ describe('options of a volume on vDVS', () => {
       mode: 0o770,
       leaseMs: 3_000,
       lingerMs: 300_000,
+      access: 'read-only',
       base: { size: '10GB', fstype: 'xfs', diskformat: 'thin' },
     });
   });
@@ -44,6 +46,7 @@ describe('options of a volume on vDVS', () => {
     ['uid', 'root'],
     ['mode', '999'],
     ['mode', '07777777'],
+    ['access', 'write-only'],
     ['lease', '1s'],
     ['lease', '10'],
     ['linger', '25h'],
@@ -55,7 +58,7 @@ describe('options of a volume on vDVS', () => {
 
   it('unknown options are refused with the list of known ones, all problems at once', () => {
     expect(() => checkOptions({ sizes: '1gb', size: 'x', constructor: '1' }, 'vdvs')).toThrow(
-      /unknown option sizes=1gb; valid options: attach-as,.*uid.*option size=x.*unknown option constructor=1/,
+      /unknown option sizes=1gb; valid options: access, attach-as,.*uid.*option size=x.*unknown option constructor=1/,
     );
   });
 });
