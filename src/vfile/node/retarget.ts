@@ -1,0 +1,266 @@
+import type { Clock } from '../../lib/clock.ts';
+import { toVolumeError } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
+import { decideTarget, type ServerStart, type Serving, type TargetStep } from './decide-target.ts';
+import { type Parking, parkingAddress } from './parking.ts';
+import type { Transport, Transports } from './transports.ts';
+
+/** Pauses of the loop, ms. */
+export interface RetargetTimes {
+  /** How often transports are looked for; a change of the server does not wait for it. */
+  readonly scanEveryMs: number;
+  /** One write: longer than a connect that the kernel may be waiting for (the server's lease period, 8 s). */
+  readonly writeTimeoutMs: number;
+  readonly firstRetryMs: number;
+  readonly lastRetryMs: number;
+  /** A volume without any transport for this long is a problem to show. */
+  readonly missingAfterMs: number;
+}
+
+export const retargetTimes: RetargetTimes = Object.freeze({
+  scanEveryMs: 2_000,
+  writeTimeoutMs: 12_000,
+  firstRetryMs: 100,
+  lastRetryMs: 3_000,
+  missingAfterMs: 10_000,
+});
+
+/** Keeps the kernel's transports pointed at whoever serves each volume, or parked while nobody does. */
+export interface Retargeter {
+  /**
+   * Looks after a volume from now on. `transports` are those that an earlier process knew: one that is not connected does
+   * not tell its port, so it cannot be found.
+   */
+  track(volume: string, port: number, transports?: readonly string[]): void;
+  untrack(volume: string): void;
+  /** Something changed: decide again, at once. Without a name: all volumes. */
+  look(volume?: string): void;
+  /** Why a volume's transports are not where they should be, for users; `undefined` when all is well. */
+  problem(volume: string): string | undefined;
+  /** Stops, calling off writes under way; transports stay where they are. */
+  stop(): Promise<void>;
+}
+
+interface Tracked {
+  readonly volume: string;
+  readonly port: number;
+  /** By transport ID: the server start it was aimed at, `undefined` when this process has not done so. */
+  readonly transports: Map<string, ServerStart | undefined>;
+  readonly since: number;
+  due: boolean;
+  worker: Promise<void> | undefined;
+  /** Calls off the write or the pause that the worker is in. */
+  interrupt: AbortController;
+  /** What the pass under way wants, to tell whether a change makes it pointless. */
+  wanted: string;
+  problem: string | undefined;
+}
+
+interface RetargeterParts {
+  transports: Transports;
+  parking: Parking;
+  serving: (volume: string) => Serving;
+  clock: Clock;
+  log: Log;
+  /** Called when the set of a volume's transports changed: to be remembered for the next process. */
+  remember: (volume: string, transports: readonly string[]) => void;
+  times?: RetargetTimes;
+}
+
+type Outcome = 'settled' | 'moved' | 'failed';
+
+/**
+ * A level-triggered loop: events and the timer only say "look again"; each look reads the transports and asks
+ * `decideTarget`. One worker per volume, so a transport whose lock the kernel holds delays no other volume.
+ */
+export function createRetargeter(parts: RetargeterParts): Retargeter {
+  const { transports, parking, serving, clock, log, remember, times = retargetTimes } = parts;
+  const tracked = new Map<string, Tracked>();
+  const stopped = new AbortController();
+
+  const decide = (entry: Tracked, transport: Transport): TargetStep =>
+    decideTarget({
+      serving: serving(entry.volume),
+      transport,
+      aimedAt: entry.transports.get(transport.id),
+      parkingOpen: parking.isOpen(entry.port),
+    });
+
+  const openParking = async (entry: Tracked): Promise<void> => {
+    if (parking.isOpen(entry.port)) return;
+    try {
+      await parking.open(entry.port);
+      // Unmounted meanwhile: nobody else would close it.
+      if (tracked.get(entry.volume) !== entry) await parking.close(entry.port);
+    } catch (thrown) {
+      entry.problem = toVolumeError(thrown).message;
+    }
+  };
+
+  const forget = (entry: Tracked, id: string): void => {
+    entry.transports.delete(id);
+    remember(entry.volume, [...entry.transports.keys()]);
+  };
+
+  const move = async (entry: Tracked, id: string, signal: AbortSignal): Promise<Outcome> => {
+    const transport = await transports.read(id);
+    if (!transport) {
+      forget(entry, id);
+      return 'settled';
+    }
+    const step = decide(entry, transport);
+    if (step.do === 'leave') return 'settled';
+    if (step.do === 'adopt') {
+      entry.transports.set(id, step.server);
+      return 'settled';
+    }
+    const address = step.do === 'park' ? parkingAddress : step.server.address;
+    const started = clock.monotonic();
+    await transports.aim(id, address, { timeoutMs: times.writeTimeoutMs, signal });
+    entry.transports.set(id, step.do === 'aim' ? step.server : undefined);
+    log.info(step.do === 'park' ? `parked: ${step.reason}` : `re-targeted to ${address}`, {
+      volume: entry.volume,
+      transport: id,
+      from: transport.address,
+      ms: Math.round(clock.monotonic() - started),
+      ...(step.do === 'aim' ? { epoch: step.server.epoch, instance: step.server.instance } : {}),
+    });
+    return 'moved';
+  };
+
+  const pass = async (entry: Tracked): Promise<Outcome> => {
+    await openParking(entry);
+    const { signal } = entry.interrupt;
+    const outcomes = await Promise.all(
+      [...entry.transports.keys()].map(async (id): Promise<Outcome> => {
+        try {
+          return await move(entry, id, signal);
+        } catch (thrown) {
+          if (signal.aborted) return 'moved';
+          entry.problem = `transport ${id}: ${toVolumeError(thrown).message}`;
+          log.warn('could not move a transport', { volume: entry.volume, error: entry.problem });
+          return 'failed';
+        }
+      }),
+    );
+    if (outcomes.includes('failed')) return 'failed';
+    if (parking.isOpen(entry.port)) entry.problem = undefined;
+    return outcomes.includes('moved') ? 'moved' : 'settled';
+  };
+
+  const work = async (entry: Tracked): Promise<void> => {
+    for (let failures = 0; entry.due && !stopped.signal.aborted && tracked.get(entry.volume) === entry; ) {
+      entry.due = false;
+      entry.interrupt = new AbortController();
+      entry.wanted = JSON.stringify(serving(entry.volume));
+      const outcome = await pass(entry);
+      failures = outcome === 'failed' ? failures + 1 : 0;
+      if (outcome !== 'settled') entry.due = true;
+      if (outcome === 'failed') {
+        const pause = Math.min(times.firstRetryMs * 2 ** (failures - 1), times.lastRetryMs);
+        await clock.sleep(pause, entry.interrupt.signal).catch(() => undefined);
+      }
+    }
+  };
+
+  const lookAt = (entry: Tracked): void => {
+    entry.due = true;
+    if (entry.worker) {
+      if (entry.wanted !== JSON.stringify(serving(entry.volume))) entry.interrupt.abort();
+      return;
+    }
+    entry.worker = work(entry).finally(() => {
+      entry.worker = undefined;
+      if (entry.due && !stopped.signal.aborted && tracked.get(entry.volume) === entry) lookAt(entry);
+    });
+  };
+
+  const scan = async (): Promise<void> => {
+    const seen = new Map((await transports.scan()).map((transport) => [transport.id, transport]));
+    for (const entry of tracked.values()) {
+      const before = [...entry.transports.keys()].join();
+      for (const id of entry.transports.keys()) {
+        const port = seen.get(id)?.port;
+        // IDs are used again: one that tells another port is no longer ours.
+        if (!seen.has(id) || (port !== undefined && port !== entry.port)) entry.transports.delete(id);
+      }
+      let due = !parking.isOpen(entry.port);
+      for (const transport of seen.values()) {
+        if (transport.port === entry.port && !entry.transports.has(transport.id)) {
+          entry.transports.set(transport.id, undefined);
+        }
+        if (!entry.transports.has(transport.id)) continue;
+        due ||= decide(entry, transport).do !== 'leave';
+      }
+      const now = [...entry.transports.keys()];
+      if (now.join() !== before) remember(entry.volume, now);
+      if (now.length === 0 && clock.monotonic() - entry.since > times.missingAfterMs) {
+        entry.problem = `no transport with port ${entry.port} in sysfs: this node cannot follow a failover of the volume`;
+      }
+      if (due) lookAt(entry);
+    }
+  };
+
+  let scanning: Promise<void> | undefined;
+  const scanOnce = (): Promise<void> => {
+    scanning ??= scan()
+      .catch((thrown) => log.warn('looking for transports failed', { error: toVolumeError(thrown).message }))
+      .finally(() => {
+        scanning = undefined;
+      });
+    return scanning;
+  };
+
+  const timer = async (): Promise<void> => {
+    while (!stopped.signal.aborted) {
+      if (tracked.size > 0) await scanOnce();
+      await clock.sleep(times.scanEveryMs, stopped.signal).catch(() => undefined);
+    }
+  };
+  const ticking = timer();
+
+  return {
+    track(volume, port, known = []) {
+      const existing = tracked.get(volume);
+      if (existing?.port === port) {
+        void scanOnce();
+        return;
+      }
+      const entry: Tracked = {
+        volume,
+        port,
+        transports: new Map(known.map((id) => [id, undefined])),
+        since: clock.monotonic(),
+        due: false,
+        worker: undefined,
+        interrupt: new AbortController(),
+        wanted: '',
+        problem: undefined,
+      };
+      tracked.set(volume, entry);
+      lookAt(entry);
+      void (scanning ?? Promise.resolve()).then(scanOnce);
+    },
+    untrack(volume) {
+      const entry = tracked.get(volume);
+      if (!entry) return;
+      tracked.delete(volume);
+      entry.interrupt.abort();
+      remember(volume, []);
+      void parking.close(entry.port);
+    },
+    look(volume) {
+      if (volume === undefined) for (const entry of tracked.values()) lookAt(entry);
+      else {
+        const entry = tracked.get(volume);
+        if (entry) lookAt(entry);
+      }
+    },
+    problem: (volume) => tracked.get(volume)?.problem,
+    async stop() {
+      stopped.abort();
+      for (const entry of tracked.values()) entry.interrupt.abort();
+      await Promise.all([ticking, scanning, ...[...tracked.values()].map((entry) => entry.worker)]);
+    },
+  };
+}

@@ -1,0 +1,228 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { VolumeError } from '../../../../src/lib/errors.ts';
+import { silentLog } from '../../../../src/lib/log.ts';
+import { ManualClock } from '../../../../src/lib/manual-clock.ts';
+import type { Serving } from '../../../../src/vfile/node/decide-target.ts';
+import type { Parking } from '../../../../src/vfile/node/parking.ts';
+import { createRetargeter, type Retargeter } from '../../../../src/vfile/node/retarget.ts';
+import type { Transport, Transports } from '../../../../src/vfile/node/transports.ts';
+
+const id = 'switch-1/xprt-1-tcp';
+const first = { address: '10.0.0.1', epoch: 1, instance: 1 };
+const second = { address: '10.0.0.2', epoch: 2, instance: 1 };
+
+/** A kernel whose transports do what a test says. */
+class FakeTransports implements Transports {
+  readonly all = new Map<string, Transport>();
+  readonly writes: string[] = [];
+  /** What happens in a write before the kernel takes it. */
+  before: (address: string, signal: AbortSignal | undefined) => Promise<void> = async () => undefined;
+
+  add(transport: Partial<Transport> & { id: string }): void {
+    this.all.set(transport.id, { address: first.address, connected: true, port: 20501, ...transport });
+  }
+  async scan(): Promise<Transport[]> {
+    return [...this.all.values()];
+  }
+  async read(which: string): Promise<Transport | undefined> {
+    return this.all.get(which);
+  }
+  async aim(which: string, address: string, options: { signal?: AbortSignal }): Promise<void> {
+    await this.before(address, options.signal);
+    const transport = this.all.get(which);
+    if (!transport) throw new VolumeError('not_found', 'gone');
+    this.writes.push(`${which} ${address}`);
+    this.all.set(which, { ...transport, address });
+  }
+}
+
+describe('re-targeting', () => {
+  let clock: ManualClock;
+  let transports: FakeTransports;
+  let serving: Serving;
+  let open: Set<number>;
+  let remembered: Record<string, readonly string[]>;
+  let refuseParking: boolean;
+  let retargeter: Retargeter;
+
+  beforeEach(() => {
+    clock = new ManualClock();
+    transports = new FakeTransports();
+    transports.add({ id });
+    serving = { known: true, server: first };
+    open = new Set();
+    remembered = {};
+    refuseParking = false;
+    const parking: Parking = {
+      open: async (port) => {
+        if (refuseParking) throw new VolumeError('unavailable', 'port taken');
+        open.add(port);
+      },
+      isOpen: (port) => open.has(port),
+      close: async (port) => void open.delete(port),
+      closeAll: async () => open.clear(),
+    };
+    retargeter = createRetargeter({
+      transports,
+      parking,
+      serving: () => serving,
+      clock,
+      log: silentLog,
+      remember: (volume, ids) => {
+        remembered[volume] = ids;
+      },
+    });
+  });
+  afterEach(async () => {
+    await retargeter.stop();
+  });
+
+  it('finds the transports of a new mount by its port, opens the parking place, changes nothing', async () => {
+    transports.add({ id: 'switch-2/xprt-2-tcp', port: 2049 });
+    retargeter.track('vol', 20501);
+    await clock.settle();
+    expect(remembered.vol).toEqual([id]);
+    expect([...open]).toEqual([20501]);
+    expect(transports.writes).toEqual([]);
+  });
+
+  it('parks when the server is gone and points at the next one, all transports, without waiting for the timer', async () => {
+    const other = 'switch-1/xprt-9-tcp';
+    transports.add({ id: other });
+    retargeter.track('vol', 20501);
+    await clock.settle();
+    serving = { known: true, server: undefined };
+    retargeter.look('vol');
+    await clock.settle();
+    expect(transports.writes).toEqual([`${id} 127.0.0.1`, `${other} 127.0.0.1`]);
+    serving = { known: true, server: second };
+    retargeter.look('vol');
+    await clock.settle();
+    expect(transports.writes.slice(2)).toEqual([`${id} 10.0.0.2`, `${other} 10.0.0.2`]);
+  });
+
+  it('goes through the parking place when the server was started again at its address', async () => {
+    retargeter.track('vol', 20501);
+    await clock.settle();
+    serving = { known: true, server: { ...first, instance: 2 } };
+    retargeter.look('vol');
+    await clock.settle();
+    expect(transports.writes).toEqual([`${id} 127.0.0.1`, `${id} 10.0.0.1`]);
+  });
+
+  it('does nothing while etcd is out of reach', async () => {
+    retargeter.track('vol', 20501);
+    await clock.settle();
+    serving = { known: false, reason: 'etcd is out of reach' };
+    retargeter.look();
+    await clock.advance(10_000);
+    expect(transports.writes).toEqual([]);
+  });
+
+  it('knows a closed transport of an earlier process, which does not tell its port', async () => {
+    transports.add({ id, connected: false, port: undefined });
+    serving = { known: true, server: second };
+    retargeter.track('vol', 20501, [id]);
+    await clock.settle();
+    expect(transports.writes).toEqual([`${id} 10.0.0.2`]);
+  });
+
+  it('lets go of a transport whose ID now belongs to another port', async () => {
+    retargeter.track('vol', 20501);
+    await clock.settle();
+    transports.add({ id, port: 20777 });
+    await clock.advance(2_000);
+    serving = { known: true, server: undefined };
+    retargeter.look('vol');
+    await clock.settle();
+    expect(transports.writes).toEqual([]);
+  });
+
+  it('finds a transport that came later by the timer', async () => {
+    retargeter.track('vol', 20501);
+    await clock.settle();
+    serving = { known: true, server: second };
+    retargeter.look('vol');
+    await clock.settle();
+    transports.add({ id: 'switch-7/xprt-7-tcp' });
+    await clock.advance(2_000);
+    expect(transports.writes).toEqual([`${id} 10.0.0.2`, 'switch-7/xprt-7-tcp 10.0.0.2']);
+  });
+
+  it('calls off a write that the kernel holds up once it wants something else', async () => {
+    retargeter.track('vol', 20501);
+    await clock.settle();
+    const calledOff: string[] = [];
+    transports.before = (address, signal) =>
+      address !== '127.0.0.1'
+        ? Promise.resolve()
+        : new Promise((_resolve, reject) => {
+            signal?.addEventListener('abort', () => {
+              calledOff.push(address);
+              reject(signal.reason);
+            });
+          });
+    serving = { known: true, server: undefined };
+    retargeter.look('vol');
+    await clock.settle();
+    serving = { known: true, server: second };
+    retargeter.look('vol');
+    await clock.settle();
+    expect(calledOff).toEqual(['127.0.0.1']);
+    expect(transports.writes).toEqual([`${id} 10.0.0.2`]);
+  });
+
+  it('tries again after a failure, says why meanwhile, and is well afterwards', async () => {
+    retargeter.track('vol', 20501);
+    await clock.settle();
+    let failures = 2;
+    transports.before = async () => {
+      failures -= 1;
+      if (failures >= 0) throw new VolumeError('timeout', 'the lock is held');
+    };
+    serving = { known: true, server: second };
+    retargeter.look('vol');
+    await clock.settle();
+    expect(retargeter.problem('vol')).toBe(`transport ${id}: the lock is held`);
+    await clock.advance(100);
+    expect(transports.writes).toEqual([]);
+    await clock.advance(200);
+    expect(transports.writes).toEqual([`${id} 10.0.0.2`]);
+    expect(retargeter.problem('vol')).toBeUndefined();
+  });
+
+  it('never parks while nobody listens, and says so', async () => {
+    refuseParking = true;
+    retargeter.track('vol', 20501);
+    serving = { known: true, server: undefined };
+    await clock.advance(5_000);
+    expect(transports.writes).toEqual([]);
+    expect(retargeter.problem('vol')).toBe('port taken');
+    refuseParking = false;
+    await clock.advance(2_000);
+    expect(transports.writes).toEqual([`${id} 127.0.0.1`]);
+    expect(retargeter.problem('vol')).toBeUndefined();
+  });
+
+  it('says when a volume has no transport at all', async () => {
+    transports.all.clear();
+    retargeter.track('vol', 20501);
+    await clock.advance(12_000);
+    expect(retargeter.problem('vol')).toMatch(/no transport with port 20501/);
+    transports.add({ id });
+    await clock.advance(2_000);
+    expect(retargeter.problem('vol')).toBeUndefined();
+  });
+
+  it('forgets an unmounted volume and closes its parking place', async () => {
+    retargeter.track('vol', 20501);
+    await clock.settle();
+    retargeter.untrack('vol');
+    serving = { known: true, server: undefined };
+    retargeter.look();
+    await clock.advance(5_000);
+    expect(transports.writes).toEqual([]);
+    expect([...open]).toEqual([]);
+    expect(remembered.vol).toEqual([]);
+  });
+});
