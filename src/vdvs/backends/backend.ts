@@ -1,0 +1,53 @@
+import type { BlockOptions, VolumeId } from '../types.ts';
+
+/** A disk as the records describe it. */
+export interface Disk {
+  readonly id: VolumeId;
+  /** Path of the disk relative to the datastore. */
+  readonly disk: string;
+  /** Identity of this very disk: a disk of the same name with another one is somebody else's. */
+  readonly uuid: string;
+  readonly sizeBytes: number;
+  readonly diskformat: BlockOptions['diskformat'];
+}
+
+/** Where the holder's host finds an attached disk; the node's side opens it (`src/vdvs/node/disks`). */
+export interface DiskLocation {
+  /** A file in a folder that the host has too, under the datastore's name in its own settings. */
+  readonly kind: 'folder-file';
+  readonly datastore: string;
+  readonly file: string;
+}
+
+/** Size of a disk and what it takes up, in bytes. */
+export interface DiskUsage {
+  readonly sizeBytes: number;
+  readonly allocatedBytes: number;
+}
+
+/**
+ * Where the disks of one datastore are made. Knows nothing of owners, rules or records: the service asks for what its
+ * records say. All calls are idempotent; several services may do the same at once.
+ */
+export interface DatastoreBackend {
+  /** Path that a new volume's disk will have, relative to the datastore. */
+  diskPath(name: string): string;
+  /**
+   * What of these options the backend cannot do, for users; `undefined` when it can do all. Nothing is ignored silently.
+   */
+  unsupported(options: BlockOptions): string | undefined;
+  /**
+   * Makes the disk with all bytes zero unless it exists; a half-made one is completed.
+   * @throws VolumeError `exists` when a disk of that name belongs to something else, `no_space`, `unavailable` when the
+   *   datastore is not there.
+   */
+  create(disk: Disk): Promise<void>;
+  /** Deletes the disk; success when it is gone. @throws VolumeError `exists` when it belongs to something else. */
+  remove(disk: Disk): Promise<void>;
+  /** `undefined` when the disk is not there. */
+  usage(disk: Disk): Promise<DiskUsage | undefined>;
+  /** Makes the disk reachable for one host, when the datastore needs that, and says where the host finds it. */
+  attach(disk: Disk, node: string): Promise<DiskLocation>;
+  /** Takes the disk away from the host. Success when it is not attached. */
+  detach(disk: Disk, node: string): Promise<void>;
+}

@@ -1,0 +1,122 @@
+import { randomUUID } from 'node:crypto';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { DatastoreBackend, Disk } from '../../src/vdvs/backends/backend.ts';
+import { parseBlockOptions } from '../../src/vdvs/options.ts';
+
+/** A backend on an empty datastore, and a way to read and write a disk's bytes as an attached host would. */
+export interface BackendUnderTest {
+  backend: DatastoreBackend;
+  /** A second service instance on the same datastore. */
+  other: DatastoreBackend;
+  read(disk: Disk, offset: number, length: number): Promise<Buffer>;
+  write(disk: Disk, offset: number, bytes: Buffer): Promise<void>;
+  /** Names of everything that the datastore holds. */
+  contents(): Promise<string[]>;
+  /** Takes the datastore away. */
+  breakDatastore(): Promise<void>;
+  end(): Promise<void>;
+}
+
+const mb = 2 ** 20;
+
+/** What every backend promises. */
+export function backendContract(name: string, start: () => Promise<BackendUnderTest>): void {
+  describe(`backend ${name}`, () => {
+    let under: BackendUnderTest;
+    beforeEach(async () => {
+      under = await start();
+    });
+    afterEach(async () => {
+      await under.end();
+    });
+
+    const makeDisk = (volume: string, overrides: Partial<Disk> = {}): Disk => ({
+      id: { datastore: 'ds', name: volume },
+      disk: under.backend.diskPath(volume),
+      uuid: randomUUID(),
+      sizeBytes: 8 * mb,
+      diskformat: 'thin',
+      ...overrides,
+    });
+
+    it('makes a disk of the size that was asked for, all zeroes', async () => {
+      const disk = makeDisk('a');
+      await under.backend.create(disk);
+      expect((await under.backend.usage(disk))?.sizeBytes).toBe(8 * mb);
+      expect(await under.read(disk, 8 * mb - 4096, 4096)).toEqual(Buffer.alloc(4096));
+    });
+
+    it('takes up no space for a thin disk and all of it for thick ones', async () => {
+      const thin = makeDisk('thin');
+      await under.backend.create(thin);
+      expect((await under.backend.usage(thin))?.allocatedBytes).toBeLessThan(mb);
+      for (const diskformat of ['zeroedthick', 'eagerzeroedthick'] as const) {
+        const thick = makeDisk(diskformat, { diskformat });
+        await under.backend.create(thick);
+        expect((await under.backend.usage(thick))?.allocatedBytes).toBeGreaterThanOrEqual(8 * mb);
+      }
+    });
+
+    it('leaves an existing disk and its content alone when it is made again', async () => {
+      const disk = makeDisk('a');
+      await under.backend.create(disk);
+      await under.write(disk, 4096, Buffer.from('precious'));
+      await under.backend.create(disk);
+      await under.other.create(disk);
+      expect((await under.read(disk, 4096, 8)).toString()).toBe('precious');
+    });
+
+    it('lets several services make the same disk at once', async () => {
+      const disk = makeDisk('a');
+      await Promise.all([1, 2, 3, 4].flatMap(() => [under.backend.create(disk), under.other.create(disk)]));
+      expect((await under.backend.usage(disk))?.sizeBytes).toBe(8 * mb);
+    });
+
+    it('does not touch a disk of the same name with another identity', async () => {
+      const disk = makeDisk('a');
+      await under.backend.create(disk);
+      await under.write(disk, 0, Buffer.from('precious'));
+      const stranger = makeDisk('a');
+      await expect(under.backend.create(stranger)).rejects.toMatchObject({ code: 'exists' });
+      await expect(under.backend.remove(stranger)).rejects.toMatchObject({ code: 'exists' });
+      expect((await under.read(disk, 0, 8)).toString()).toBe('precious');
+    });
+
+    it('removes a disk with all that belongs to it, again without harm', async () => {
+      const disk = makeDisk('a');
+      await under.backend.create(disk);
+      await under.backend.remove(disk);
+      await under.backend.remove(disk);
+      expect(await under.contents()).toEqual([]);
+      expect(await under.backend.usage(disk)).toBeUndefined();
+    });
+
+    it('says where an attached disk is, and refuses one that is not there', async () => {
+      const disk = makeDisk('a');
+      await expect(under.backend.attach(disk, 'node')).rejects.toMatchObject({ code: 'unavailable' });
+      await under.backend.create(disk);
+      expect(await under.backend.attach(disk, 'node')).toHaveProperty('kind');
+      await under.backend.detach(disk, 'node');
+      await under.backend.detach(disk, 'node');
+    });
+
+    it('refuses a thick disk that does not fit, leaving nothing behind', async () => {
+      const disk = makeDisk('a', { diskformat: 'eagerzeroedthick', sizeBytes: 2 ** 52 });
+      await expect(under.backend.create(disk)).rejects.toMatchObject({ code: 'no_space' });
+      expect(await under.contents()).toEqual([]);
+    });
+
+    it('says so when the datastore is gone, and never that a disk is', async () => {
+      const disk = makeDisk('a');
+      await under.backend.create(disk);
+      await under.breakDatastore();
+      await expect(under.backend.create(makeDisk('b'))).rejects.toMatchObject({ code: 'unavailable' });
+      await expect(under.backend.remove(disk)).rejects.toMatchObject({ code: 'unavailable' });
+      await expect(under.backend.usage(disk)).rejects.toMatchObject({ code: 'unavailable' });
+    });
+
+    it('says what options it cannot do', () => {
+      expect(under.backend.unsupported(parseBlockOptions({ size: '1gb' }))).toBeUndefined();
+    });
+  });
+}
