@@ -1,19 +1,12 @@
 import { copyFile, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Lab } from '../tool/lab.ts';
 import { waitFor } from '../tool/wait.ts';
 import { checkRun, type Diary, parseDiary, type VolumeLog } from './check-run.ts';
 
-/** What the clients need of a lab. */
-export interface ClientHosts {
-  /** Runs the Docker command line against a host's engine. @throws when it fails. */
-  docker(host: string, ...args: string[]): Promise<string>;
-  /** This machine's folder that the host has at `/lab/shared`. */
-  sharedDir(host: string): string;
-}
-
 /** Where the clients run and what they share. */
 export interface ClientsOptions {
-  readonly lab: ClientHosts;
+  readonly lab: Lab;
   readonly volume: string;
   readonly hosts: readonly string[];
   /** ms between two rounds of a client. */
@@ -38,21 +31,20 @@ export class Clients {
     await Promise.all(
       hosts.map(async (host) => {
         await this.#clean(host);
-        await copyFile(join(import.meta.dirname, 'worker.pl'), join(lab.sharedDir(host), 'worker.pl'));
-        await lab.docker(
-          host,
+        await copyFile(join(import.meta.dirname, 'worker.pl'), join(lab.host(host).shared, 'worker.pl'));
+        await lab.dockerOk(host, [
           ...['run', '--detach', '--network', 'none', '--name', containerOf(host)],
           ...['--mount', `type=volume,source=${volume},target=/volume,volume-driver=vfile,volume-nocopy`],
           ...['--mount', 'type=bind,source=/lab/shared,target=/diary'],
           ...[image, 'perl', '/diary/worker.pl', '/volume', '/diary', host, String(pauseMs)],
-        );
+        ]);
       }),
     );
   }
 
   /** A client's diary so far. */
   async diary(host: string): Promise<Diary> {
-    const file = join(this.#options.lab.sharedDir(host), `${host}.diary`);
+    const file = join(this.#options.lab.host(host).shared, `${host}.diary`);
     return parseDiary(host, await readFile(file, 'utf8').catch(() => ''));
   }
 
@@ -100,7 +92,7 @@ export class Clients {
   /** Asks the clients on `hosts` to end after their round and waits for it. */
   async stop(hosts: readonly string[], timeoutMs = 60_000): Promise<void> {
     const { lab } = this.#options;
-    for (const host of hosts) await writeFile(join(lab.sharedDir(host), `${host}.stop`), '');
+    for (const host of hosts) await writeFile(join(lab.host(host).shared, `${host}.stop`), '');
     await Promise.all(
       hosts.map((host) =>
         waitFor(
@@ -117,15 +109,14 @@ export class Clients {
   /** Compares all diaries with what `reader` sees in the volume. @returns what is wrong; empty when nothing is. */
   async check(reader: string): Promise<string[]> {
     const { lab, volume, hosts, image = 'debian:trixie-slim' } = this.#options;
-    const target = join(lab.sharedDir(reader), 'volume-copy');
+    const target = join(lab.host(reader).shared, 'volume-copy');
     await rm(target, { recursive: true, force: true });
-    await lab.docker(
-      reader,
+    await lab.dockerOk(reader, [
       ...['run', '--rm', '--network', 'none'],
       ...['--mount', `type=volume,source=${volume},target=/volume,volume-driver=vfile,volume-nocopy`],
       ...['--mount', 'type=bind,source=/lab/shared,target=/diary'],
       ...[image, 'sh', '-c', 'cp -r /volume /diary/volume-copy && sync'],
-    );
+    ]);
     const logs: VolumeLog[] = [];
     for (const file of await readdir(target)) {
       if (file.startsWith('log.'))
@@ -138,14 +129,14 @@ export class Clients {
   async remove(hosts: readonly string[]): Promise<void> {
     await Promise.all(
       hosts.map(async (host) => {
-        await this.#options.lab.docker(host, 'rm', '--force', containerOf(host));
+        await this.#options.lab.dockerOk(host, ['rm', '--force', containerOf(host)]);
         await this.#clean(host);
       }),
     );
   }
 
   async #clean(host: string): Promise<void> {
-    const dir = this.#options.lab.sharedDir(host);
+    const dir = this.#options.lab.host(host).shared;
     for (const file of [`${host}.diary`, `${host}.stop`, 'volume-copy']) {
       await rm(join(dir, file), { recursive: true, force: true });
     }

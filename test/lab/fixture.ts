@@ -1,0 +1,138 @@
+import { z } from 'zod';
+import { Lab } from './tool/lab.ts';
+import { waitFor } from './tool/wait.ts';
+
+/** The image that test containers run: Debian's own, with a shell, perl and coreutils. */
+export const image = 'debian:trixie-slim';
+
+const inspectSchema = z.tuple([
+  z.object({
+    Name: z.string(),
+    Driver: z.string(),
+    Scope: z.string(),
+    CreatedAt: z.string(),
+    Mountpoint: z.string(),
+    Status: z.record(z.string(), z.unknown()).nullish(),
+  }),
+]);
+
+/** The lab that `global-setup.ts` brought up. Problems of one call are errors with the command's own words. */
+export function openLab(): Lab {
+  return new Lab({ steps: async () => undefined });
+}
+
+/** Waits until every host has power, network, engine and plugins and the whole stack runs. */
+export async function whole(lab: Lab, timeoutMs = 180_000): Promise<void> {
+  await waitFor(
+    async () => {
+      const { hosts, services } = await lab.status();
+      const reasons = hosts.flatMap((host) => {
+        if (host.power !== 'up' || host.network !== 'connected')
+          return [`${host.name} is ${host.power}, ${host.network}`];
+        if (host.engine !== 'up' || !['manager', 'worker'].includes(host.swarm)) {
+          return [`${host.name}: engine ${host.engine}, Swarm ${host.swarm}`];
+        }
+        const enabled = ['vfile', 'vdvs'].filter((name) => host.plugins.includes(`${name}:latest enabled`));
+        return enabled.length === 2 ? [] : [`${host.name}: plugins ${host.plugins.join(', ')}`];
+      });
+      for (const service of services) {
+        const [running, wanted] = service.split(' ')[1]?.split('/') ?? [];
+        if (running !== wanted) reasons.push(`service ${service}`);
+      }
+      if (services.length === 0) reasons.push('no manager answers');
+      if (reasons.length > 0) return { done: false, reason: reasons.join('; ') };
+      for (const { name } of hosts)
+        await lab.dockerOk(name, ['volume', 'ls', '--filter', 'driver=vfile', '-q']);
+      return { done: true, value: undefined };
+    },
+    { what: 'the whole lab', timeoutMs, everyMs: 500 },
+  );
+}
+
+/** `docker volume inspect` of one volume on a host. */
+export async function inspect(
+  lab: Lab,
+  host: string,
+  volume: string,
+): Promise<z.infer<typeof inspectSchema>[0]> {
+  return inspectSchema.parse(JSON.parse(await lab.dockerOk(host, ['volume', 'inspect', volume])))[0];
+}
+
+/** Waits until the volume's `Volume Status`, seen from `host`, is `state`. */
+export async function reachState(
+  lab: Lab,
+  host: string,
+  volume: string,
+  state: string,
+  timeoutMs = 90_000,
+): Promise<Record<string, unknown>> {
+  return await waitFor(
+    async () => {
+      const status = (await inspect(lab, host, volume)).Status ?? {};
+      if (status['Volume Status'] === state) return { done: true, value: status };
+      return { done: false, reason: JSON.stringify(status) };
+    },
+    { what: `${volume} to be ${state}`, timeoutMs, everyMs: 250 },
+  );
+}
+
+/** Creates a vFile volume. */
+export async function createVolume(
+  lab: Lab,
+  host: string,
+  name: string,
+  options: Record<string, string> = {},
+): Promise<void> {
+  const flags = Object.entries(options).flatMap(([key, value]) => ['--opt', `${key}=${value}`]);
+  await lab.dockerOk(host, ['volume', 'create', '--driver', 'vfile', ...flags, name]);
+}
+
+/** Runs a shell command in a container that has `volume` at `/volume`, and removes the container. */
+export async function inVolume(lab: Lab, host: string, volume: string, command: string): Promise<string> {
+  return await lab.dockerOk(host, ['run', '--rm', ...volumeFlags(volume), image, 'sh', '-c', command]);
+}
+
+/** Starts a container that only holds the volume mounted. Remove it with `docker rm --force`. */
+export async function holdVolume(lab: Lab, host: string, volume: string, container: string): Promise<void> {
+  await lab.dockerOk(host, [
+    'run',
+    '--detach',
+    '--init',
+    '--name',
+    container,
+    ...volumeFlags(volume),
+    image,
+    'sleep',
+    'infinity',
+  ]);
+}
+
+/** Removes containers, whether they are there or not. */
+export async function removeContainers(lab: Lab, host: string, ...containers: string[]): Promise<void> {
+  await lab.dockerOk(host, ['rm', '--force', ...containers]);
+}
+
+/** Removes a volume once nobody uses it any more: Docker's own release of a container's mounts may lag behind. */
+export async function removeVolume(lab: Lab, host: string, volume: string): Promise<void> {
+  await lab.dockerOk(host, ['volume', 'rm', volume]);
+}
+
+/** The host on which the volume's file server runs now. */
+export async function serverHost(lab: Lab, asker: string, volume: string): Promise<string> {
+  return await waitFor(
+    async () => {
+      const status = (await inspect(lab, asker, volume)).Status ?? {};
+      const name = status['Server node'];
+      if (typeof name === 'string' && lab.hostNames.includes(name)) return { done: true, value: name };
+      return { done: false, reason: JSON.stringify(status) };
+    },
+    { what: `a server for ${volume}`, timeoutMs: 60_000 },
+  );
+}
+
+function volumeFlags(volume: string): string[] {
+  return [
+    ...['--network', 'none'],
+    ...['--mount', `type=volume,source=${volume},target=/volume,volume-driver=vfile,volume-nocopy`],
+  ];
+}

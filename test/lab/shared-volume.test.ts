@@ -1,0 +1,149 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  createVolume,
+  holdVolume,
+  inspect,
+  inVolume,
+  openLab,
+  reachState,
+  removeContainers,
+  removeVolume,
+  whole,
+} from './fixture.ts';
+import { Clients } from './story/clients.ts';
+
+const lab = openLab();
+const managers = ['node1', 'node2', 'node3'] as const;
+const worker = 'node4';
+
+beforeAll(() => whole(lab));
+
+describe('a volume that several hosts share', () => {
+  const volume = 'shared';
+  const clients = new Clients({ lab, volume, hosts: managers, pauseMs: 50 });
+
+  beforeAll(() => createVolume(lab, 'node1', volume, { size: '200mb' }));
+  afterAll(async () => {
+    await clients.remove(managers);
+    await removeVolume(lab, 'node2', volume);
+  });
+
+  it('is known on every host as soon as it is created, with global scope', async () => {
+    for (const host of lab.hostNames) {
+      const seen = await inspect(lab, host, volume);
+      expect(seen).toMatchObject({
+        Driver: 'vfile:latest',
+        Scope: 'global',
+        Status: { 'Volume Status': 'Ready' },
+      });
+      expect(Date.parse(seen.CreatedAt)).toBeGreaterThan(Date.now() - 600_000);
+    }
+  });
+
+  it('is empty at first', async () => {
+    expect(await inVolume(lab, 'node1', volume, 'ls -A /volume')).toBe('');
+  });
+
+  it('is written by three hosts at once, each reading what the others wrote, none getting in another one’s lock', async () => {
+    await clients.start();
+    await clients.progress(managers, 10, 120_000);
+    const status = await reachState(lab, worker, volume, 'Mounted');
+    expect(status['Global Refcount']).toBe(3);
+    expect(status.Clients).toHaveLength(3);
+    await clients.stop(managers);
+    for (const host of managers) {
+      const { seen } = await clients.diary(host);
+      expect(new Set(seen.map(({ of }) => of))).toEqual(new Set(managers.filter((other) => other !== host)));
+    }
+    expect(await clients.check('node3')).toEqual([]);
+  });
+
+  it('is Ready again, and nobody’s, when the last container is gone', async () => {
+    await Promise.all(managers.map((host) => removeContainers(lab, host, `client-${host}`)));
+    const status = await reachState(lab, 'node1', volume, 'Ready');
+    expect(status).toMatchObject({ 'Global Refcount': 0, Clients: null });
+  });
+});
+
+describe('volumes and their users', () => {
+  it('are created on a worker and used on a manager', async () => {
+    await createVolume(lab, worker, 'by-worker');
+    await inVolume(lab, 'node1', 'by-worker', 'echo hello > /volume/file');
+    expect(await inVolume(lab, worker, 'by-worker', 'cat /volume/file')).toBe('hello');
+    await removeVolume(lab, 'node1', 'by-worker');
+    expect(await lab.dockerOk(worker, ['volume', 'ls', '-q', '--filter', 'name=by-worker'])).toBe('');
+  });
+
+  it('count as one node when two containers of one host use a volume', async () => {
+    await createVolume(lab, 'node1', 'two-users');
+    await holdVolume(lab, 'node2', 'two-users', 'first');
+    await holdVolume(lab, 'node2', 'two-users', 'second');
+    expect((await reachState(lab, 'node1', 'two-users', 'Mounted'))['Global Refcount']).toBe(1);
+    await removeContainers(lab, 'node2', 'first');
+    expect((await inspect(lab, 'node1', 'two-users')).Status).toMatchObject({ 'Global Refcount': 1 });
+    expect(
+      await lab.dockerOk('node2', [
+        'exec',
+        'second',
+        'sh',
+        '-c',
+        'echo still here > /volume/f; cat /volume/f',
+      ]),
+    ).toBe('still here');
+    await removeContainers(lab, 'node2', 'second');
+    await reachState(lab, 'node1', 'two-users', 'Ready');
+    await removeVolume(lab, 'node1', 'two-users');
+  });
+
+  it('keep a volume from being removed on any host, and are named', async () => {
+    await createVolume(lab, 'node1', 'in-use');
+    await holdVolume(lab, 'node2', 'in-use', 'user');
+    const refused = await lab.docker('node3', ['volume', 'rm', 'in-use']);
+    expect(refused.exitCode).not.toBe(0);
+    expect(refused.stderr).toContain('node2');
+    expect(
+      await lab.dockerOk('node2', ['exec', 'user', 'sh', '-c', 'echo ok > /volume/f; cat /volume/f']),
+    ).toBe('ok');
+    await removeContainers(lab, 'node2', 'user');
+    await removeVolume(lab, 'node3', 'in-use');
+  });
+
+  it('may all come at once: first mounts of one volume on every host', async () => {
+    await createVolume(lab, 'node1', 'at-once');
+    const said = await Promise.all(
+      lab.hostNames.map((host) =>
+        inVolume(lab, host, 'at-once', `echo ${host} > /volume/${host}; cat /volume/${host}`),
+      ),
+    );
+    expect(said).toEqual(lab.hostNames);
+    expect((await inVolume(lab, 'node1', 'at-once', 'ls /volume')).split('\n')).toEqual(lab.hostNames);
+    await removeVolume(lab, 'node1', 'at-once');
+  });
+
+  it('may create twenty volumes at once', async () => {
+    const names = Array.from({ length: 20 }, (_, at) => `many-${at + 1}`);
+    await Promise.all(names.map((name, at) => createVolume(lab, lab.hostNames[at % 4] ?? 'node1', name)));
+    const ports = await Promise.all(
+      names.map(async (name) => (await inspect(lab, 'node1', name)).Status?.['File server Port']),
+    );
+    expect(new Set(ports).size).toBe(20);
+    await Promise.all(
+      names.map((name, at) => removeVolume(lab, lab.hostNames[(at + 1) % 4] ?? 'node1', name)),
+    );
+    expect(await lab.dockerOk('node3', ['volume', 'ls', '-q', '--filter', 'name=many-'])).toBe('');
+  });
+
+  it('can mount what they can create: a name of 100 characters', async () => {
+    const name = `n${'0123456789'.repeat(9)}.long_-end`.slice(0, 100).padEnd(100, 'x');
+    expect(name).toHaveLength(100);
+    await createVolume(lab, 'node1', name);
+    expect(await inVolume(lab, 'node2', name, 'echo long > /volume/f; cat /volume/f')).toBe('long');
+    await removeVolume(lab, 'node1', name);
+  });
+
+  it('get a root directory of the owner and mode they asked for', async () => {
+    await createVolume(lab, 'node1', 'owned', { uid: '1000', gid: '1001', mode: '0750' });
+    expect(await inVolume(lab, 'node3', 'owned', 'stat -c "%u %g %a" /volume')).toBe('1000 1001 750');
+    await removeVolume(lab, 'node1', 'owned');
+  });
+});
