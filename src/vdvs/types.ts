@@ -13,12 +13,12 @@ export interface BlockOptions {
   readonly diskformat: 'thin' | 'zeroedthick' | 'eagerzeroedthick';
   readonly attachAs: 'independent_persistent' | 'persistent';
   readonly access: 'read-write' | 'read-only';
-  readonly cloneFrom?: string;
-  readonly policy?: string;
-  readonly uid?: number;
-  readonly gid?: number;
+  readonly cloneFrom?: string | undefined;
+  readonly policy?: string | undefined;
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
   /** Permission bits of the root directory. */
-  readonly mode?: number;
+  readonly mode?: number | undefined;
 }
 
 /** `/vdvs/volumes/<datastore>/<name>`: what the service knows of a volume for good. */

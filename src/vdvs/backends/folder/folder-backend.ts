@@ -67,7 +67,13 @@ export function createFolderBackend({ datastore, path }: FolderBackendOptions): 
       throw thrown;
     });
     // Published complete and under our descriptor: nothing is left to do.
-    if (existing) return;
+    if (existing && existing.size >= disk.sizeBytes) return;
+    if (existing) {
+      throw new VolumeError(
+        'exists',
+        `${describe(disk)}: ${extentOf(disk)} exists and is smaller; it was left alone`,
+      );
+    }
     const name = temporary();
     const file = await open(name, 'wx', 0o600);
     try {

@@ -1,0 +1,204 @@
+import type { z } from 'zod';
+import type { Clock } from '../lib/clock.ts';
+import { type ErrorCode, isErrorCode, VolumeError } from '../lib/errors.ts';
+import {
+  apiPrefix,
+  doneSchema,
+  errorBodySchema,
+  type Grant,
+  grantSchema,
+  type VolumeView,
+  volumeListSchema,
+  volumeViewSchema,
+} from './api.ts';
+import type { HttpsJson, JsonAnswer, JsonRequest } from './https-json.ts';
+import type { RawOptions } from './options.ts';
+import type { VolumeId } from './types.ts';
+
+/** Address of one vDVS service. */
+export interface ServiceEndpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** The vDVS service as a node uses it. Every call says within its deadline what came of it. */
+export interface ServiceClient {
+  create(id: VolumeId, options: RawOptions): Promise<VolumeView>;
+  get(id: VolumeId): Promise<VolumeView | undefined>;
+  list(): Promise<VolumeView[]>;
+  remove(id: VolumeId): Promise<void>;
+  /** Waits up to `waitMs` for another holder to let go. @throws VolumeError `busy` naming the holder. */
+  attach(id: VolumeId, lease: string, waitMs: number): Promise<Grant>;
+  detach(id: VolumeId, epoch: number, clean: boolean): Promise<void>;
+  formatted(id: VolumeId, epoch: number): Promise<void>;
+}
+
+/** What the client needs. */
+export interface ServiceClientParts {
+  readonly https: HttpsJson;
+  /** The managers, as known now. @throws VolumeError `unavailable` when none is known. */
+  readonly endpoints: () => Promise<readonly ServiceEndpoint[]>;
+  /** This host's name, for people. */
+  readonly host: string;
+  readonly clock: Clock;
+}
+
+interface Call<T> {
+  readonly method: JsonRequest['method'];
+  readonly path: string;
+  readonly body?: unknown;
+  readonly schema: z.ZodType<T>;
+  /** ms of silence after which the next manager is asked as well. */
+  readonly patienceMs: number;
+  /** ms after which no answer is waited for any more. */
+  readonly deadlineMs: number;
+  /** What a second manager says when the first one did it after all. */
+  readonly doneBefore?: ErrorCode;
+}
+
+/** Answers of services that ask a busy etcd take up to its own deadline; silence may also mean a dead manager. */
+const times = { patienceMs: 1_500, deadlineMs: 12_000, createDeadlineMs: 110_000, pollMs: 1_000 } as const;
+
+function pathOf(id: VolumeId, action?: string): string {
+  const path = `${apiPrefix}/volumes/${encodeURIComponent(id.datastore)}/${encodeURIComponent(id.name)}`;
+  return action === undefined ? path : `${path}/${action}`;
+}
+
+function decode<T>(answer: JsonAnswer, schema: z.ZodType<T>): T {
+  if (answer.status === 200) {
+    const parsed = schema.safeParse(answer.body);
+    if (parsed.success) return parsed.data;
+    throw new VolumeError(
+      'internal',
+      'the vDVS service answered in a form that this version does not understand',
+    );
+  }
+  const error = errorBodySchema.safeParse(answer.body);
+  if (error.success && isErrorCode(error.data.code))
+    throw new VolumeError(error.data.code, error.data.message);
+  throw new VolumeError('internal', `the vDVS service answered with status ${answer.status}`);
+}
+
+/**
+ * Asks the managers in turn, the one that answered last first. One that stays silent is not given up but the next is
+ * asked as well and the first answer counts: every operation of the service may be done twice.
+ */
+export function createServiceClient({ https, endpoints, host, clock }: ServiceClientParts): ServiceClient {
+  const preferred: { host: string | undefined } = { host: undefined };
+
+  const ordered = async () => {
+    const all = await endpoints();
+    return [...all].sort((a, b) => Number(b.host === preferred.host) - Number(a.host === preferred.host));
+  };
+
+  const call = async <T>({ schema, patienceMs, deadlineMs, doneBefore, ...asked }: Call<T>): Promise<T> => {
+    const deadline = clock.monotonic() + deadlineMs;
+    const finished = new AbortController();
+    const silent: string[] = [];
+    let started = 0;
+    const running = new Set<Promise<JsonAnswer | undefined>>();
+    const start = (endpoint: ServiceEndpoint) => {
+      started += 1;
+      const attempt: Promise<JsonAnswer | undefined> = https
+        .send({ ...endpoint, ...asked, signal: finished.signal })
+        .then((answer) => {
+          // A manager without its store is no use now; another one may have contact.
+          const error = errorBodySchema.safeParse(answer.body);
+          if (answer.status !== 200 && error.success && error.data.code === 'unavailable') {
+            silent.push(error.data.message);
+            return undefined;
+          }
+          preferred.host = endpoint.host;
+          return answer;
+        })
+        .catch((thrown) => {
+          silent.push(thrown instanceof Error ? thrown.message : String(thrown));
+          return undefined;
+        })
+        .finally(() => running.delete(attempt));
+      running.add(attempt);
+    };
+    const pause = (ms: number) => clock.sleep(ms, finished.signal).then(() => undefined);
+    try {
+      const waiting = await ordered();
+      for (;;) {
+        const next = waiting.shift();
+        if (next) start(next);
+        if (running.size === 0) break;
+        const left = deadline - clock.monotonic();
+        if (left <= 0) break;
+        const answer = await Promise.race([
+          ...running,
+          pause(waiting.length > 0 ? Math.min(patienceMs, left) : left),
+        ]);
+        if (!answer) continue;
+        const error = errorBodySchema.safeParse(answer.body);
+        const doneAlready = error.success && error.data.code === doneBefore && started > 1;
+        return decode(doneAlready ? { status: 200, body: {} } : answer, schema);
+      }
+    } finally {
+      finished.abort(new Error('no answer in time'));
+    }
+    const why = silent.length > 0 ? silent.join('; ') : `none answered within ${deadlineMs / 1_000} s`;
+    throw new VolumeError('unavailable', `no vDVS service can be reached: ${why}`);
+  };
+
+  const post = (id: VolumeId, action: string, body: unknown) =>
+    call({ method: 'POST', path: pathOf(id, action), body, schema: doneSchema, ...times });
+
+  return {
+    create: (id, options) =>
+      call({
+        method: 'POST',
+        path: `${apiPrefix}/volumes`,
+        body: { ...id, options, host },
+        schema: volumeViewSchema,
+        // Writing a thick disk takes its time: silence says nothing here.
+        patienceMs: 5_000,
+        deadlineMs: times.createDeadlineMs,
+      }),
+    async get(id) {
+      try {
+        return await call({ method: 'GET', path: pathOf(id), schema: volumeViewSchema, ...times });
+      } catch (thrown) {
+        if (thrown instanceof VolumeError && thrown.code === 'not_found') return undefined;
+        throw thrown;
+      }
+    },
+    async list() {
+      return (await call({ method: 'GET', path: `${apiPrefix}/volumes`, schema: volumeListSchema, ...times }))
+        .volumes;
+    },
+    async remove(id) {
+      await call({
+        method: 'DELETE',
+        path: pathOf(id),
+        schema: doneSchema,
+        ...times,
+        doneBefore: 'not_found',
+      });
+    },
+    async attach(id, lease, waitMs) {
+      // In short pieces: a manager that dies while one waits there is noticed within a piece and its patience.
+      for (const until = clock.monotonic() + waitMs; ; ) {
+        const piece = Math.max(0, Math.min(times.pollMs, until - clock.monotonic()));
+        try {
+          return await call({
+            method: 'POST',
+            path: pathOf(id, 'attach'),
+            body: { lease, host, waitMs: Math.round(piece) },
+            schema: grantSchema,
+            patienceMs: piece + times.patienceMs,
+            deadlineMs: piece + times.deadlineMs,
+          });
+        } catch (thrown) {
+          const retry = thrown instanceof VolumeError && ['busy', 'unavailable'].includes(thrown.code);
+          if (!retry || clock.monotonic() >= until) throw thrown;
+          if (thrown.code === 'unavailable') await clock.sleep(200);
+        }
+      }
+    },
+    detach: async (id, epoch, clean) => void (await post(id, 'detach', { epoch, clean })),
+    formatted: async (id, epoch) => void (await post(id, 'formatted', { epoch })),
+  };
+}

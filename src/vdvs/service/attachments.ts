@@ -1,0 +1,167 @@
+import { VolumeError } from '../../lib/errors.ts';
+import type { Grant } from '../api.ts';
+import { vdvsKeys } from '../keys.ts';
+import { renderVolumeName } from '../names.ts';
+import type { Attachment, VolumeId, VolumeRecord } from '../types.ts';
+import { type Read, readVolume, type VolumeState } from './records.ts';
+import { backendOf, type Caller, diskOf, type ServiceParts, unknownVolume } from './volumes.ts';
+import { waitForChange } from './wait-for-change.ts';
+
+/** What an attach asks for. */
+export interface AttachRequest {
+  /** The caller's node lease. */
+  readonly lease: string;
+  /** ms to wait for another holder to let go. */
+  readonly waitMs: number;
+}
+
+/** Who may open a disk. */
+export interface Attachments {
+  /**
+   * Makes the caller the one holder; the same caller with the same lease gets the same grant again.
+   * @throws VolumeError `busy` naming the holder when another node still has it after `waitMs`.
+   */
+  attach(caller: Caller, id: VolumeId, request: AttachRequest, signal: AbortSignal): Promise<Grant>;
+  /** Gives an attachment back; nothing happens when it is not the caller's with this epoch any more. */
+  detach(caller: Caller, id: VolumeId, epoch: number, clean: boolean): Promise<void>;
+  /** Records that the file system is made. @throws VolumeError `conflict` when the caller does not hold it. */
+  formatted(caller: Caller, id: VolumeId, epoch: number): Promise<void>;
+}
+
+/** Attachments over the store and the datastores' backends. */
+export function createAttachments(parts: ServiceParts & { takeoverMarginMs: number }): Attachments {
+  const { store, clock, log } = parts;
+
+  const grantOf = async (
+    caller: Caller,
+    id: VolumeId,
+    volume: VolumeRecord,
+    epoch: number,
+    clean: boolean,
+  ) => {
+    const location = await backendOf(parts, id).attach(diskOf(volume), caller.node);
+    return { record: volume, epoch, location, clean };
+  };
+
+  /** The attachment with an epoch that no other has, and the record that proves it, in one step. */
+  const take = async (caller: Caller, id: VolumeId, request: AttachRequest, state: VolumeState) => {
+    const { volume, attachment } = state;
+    if (!volume) throw unknownVolume(id);
+    const record: VolumeRecord = { ...volume.value, epoch: volume.value.epoch + 1 };
+    const taken: Attachment = {
+      v: 1,
+      node: caller.node,
+      host: caller.host,
+      epoch: record.epoch,
+      access: record.options.access,
+      since: new Date(clock.now()).toISOString(),
+    };
+    const key = vdvsKeys.attachment(id);
+    const { done } = await store.txn(
+      [
+        { key: vdvsKeys.volume(id), modRevision: volume.modRevision },
+        attachment ? { key, modRevision: attachment.modRevision } : { key, is: 'absent' },
+      ],
+      [
+        { put: vdvsKeys.volume(id), value: record },
+        { put: key, value: taken, lease: request.lease },
+      ],
+    );
+    if (!done) return undefined;
+    log.info('attached', { volume: renderVolumeName(id), host: caller.host, epoch: record.epoch });
+    const clean = volume.value.cleanEpoch === volume.value.epoch;
+    return await grantOf(caller, id, record, record.epoch, clean);
+  };
+
+  const requireReady = (id: VolumeId, volume: Read<VolumeRecord> | undefined): Read<VolumeRecord> => {
+    if (!volume || volume.value.phase === 'deleting') throw unknownVolume(id);
+    if (volume.value.phase === 'ready') return volume;
+    throw new VolumeError('unavailable', `volume ${renderVolumeName(id)} is still being created`);
+  };
+
+  return {
+    async attach(caller, id, request, signal) {
+      const until = clock.monotonic() + request.waitMs;
+      // Epoch of a holder that is gone without a word and whose last writes have had their time.
+      let outwaited = 0;
+      for (;;) {
+        signal.throwIfAborted();
+        const state = await readVolume(store, id);
+        const { value } = requireReady(id, state.volume);
+        const held = state.attachment;
+        if (held?.value.node === caller.node && held.lease === request.lease) {
+          // What was done since the first grant is not known here.
+          return await grantOf(caller, id, value, held.value.epoch, false);
+        }
+        if (held && held.value.node !== caller.node) {
+          const left = until - clock.monotonic();
+          if (left <= 0) {
+            throw new VolumeError(
+              'busy',
+              `volume ${renderVolumeName(id)} is attached to ${held.value.host} since ${held.value.since}`,
+            );
+          }
+          await waitForChange(store, vdvsKeys.attachment(id), held.modRevision + 1, left, { clock, signal });
+          continue;
+        }
+        // The same node with another lease has ended what it did under the old one before it got the new one.
+        const unclean = !held && value.releasedEpoch < value.epoch;
+        if (unclean && outwaited !== value.epoch) {
+          log.info('waiting after the loss of the holder', {
+            volume: renderVolumeName(id),
+            epoch: value.epoch,
+          });
+          await clock.sleep(parts.takeoverMarginMs, signal);
+          outwaited = value.epoch;
+          continue;
+        }
+        const grant = await take(caller, id, request, state);
+        if (grant) return grant;
+      }
+    },
+
+    async detach(caller, id, epoch, clean) {
+      for (;;) {
+        const { volume, attachment } = await readVolume(store, id);
+        const held = attachment?.value;
+        if (!volume || !attachment || held?.node !== caller.node || held.epoch !== epoch) return;
+        await backendOf(parts, id).detach(diskOf(volume.value), caller.node);
+        const record: VolumeRecord = {
+          ...volume.value,
+          releasedEpoch: epoch,
+          cleanEpoch: clean ? epoch : volume.value.cleanEpoch,
+        };
+        const { done } = await store.txn(
+          [
+            { key: vdvsKeys.volume(id), modRevision: volume.modRevision },
+            { key: vdvsKeys.attachment(id), modRevision: attachment.modRevision },
+          ],
+          [{ put: vdvsKeys.volume(id), value: record }, { delete: vdvsKeys.attachment(id) }],
+        );
+        if (done) {
+          log.info('detached', { volume: renderVolumeName(id), host: caller.host, epoch, clean });
+          return;
+        }
+      }
+    },
+
+    async formatted(caller, id, epoch) {
+      for (;;) {
+        const { volume, attachment } = await readVolume(store, id);
+        const held = attachment?.value;
+        if (!volume || !attachment || held?.node !== caller.node || held.epoch !== epoch) {
+          throw new VolumeError('conflict', `volume ${renderVolumeName(id)} is not attached here any more`);
+        }
+        if (volume.value.formatted) return;
+        const { done } = await store.txn(
+          [
+            { key: vdvsKeys.volume(id), modRevision: volume.modRevision },
+            { key: vdvsKeys.attachment(id), modRevision: attachment.modRevision },
+          ],
+          [{ put: vdvsKeys.volume(id), value: { ...volume.value, formatted: true } }],
+        );
+        if (done) return;
+      }
+    },
+  };
+}

@@ -1,0 +1,113 @@
+import type { TLSSocket } from 'node:tls';
+import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express';
+import type { z } from 'zod';
+import { errorTraits, toVolumeError, VolumeError } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
+import {
+  apiPrefix,
+  attachRequestSchema,
+  createRequestSchema,
+  detachRequestSchema,
+  formattedRequestSchema,
+} from '../api.ts';
+import type { VolumeId } from '../types.ts';
+import type { Attachments } from './attachments.ts';
+import type { Volumes } from './volumes.ts';
+
+/** The service's operations behind HTTP. */
+export interface HttpApiParts {
+  readonly volumes: Volumes;
+  readonly attachments: Attachments;
+  readonly log: Log;
+}
+
+/** The node that the caller's certificate names. @throws VolumeError `denied` when there is none. */
+function callerNode(request: Request): string {
+  const certificate = (request.socket as TLSSocket).getPeerCertificate();
+  const name = certificate.subject?.CN;
+  if (typeof name === 'string' && name !== '') return name;
+  throw new VolumeError('denied', 'the client certificate names no node');
+}
+
+function body<T>(schema: z.ZodType<T>, request: Request): T {
+  const parsed = schema.safeParse(request.body);
+  if (parsed.success) return parsed.data;
+  const why = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
+  throw new VolumeError('invalid', `malformed request: ${why}`);
+}
+
+function volumeOf(request: Request): VolumeId {
+  const { datastore, name } = request.params;
+  if (typeof datastore !== 'string' || typeof name !== 'string') {
+    throw new VolumeError('invalid', 'malformed request: no volume');
+  }
+  return { datastore, name };
+}
+
+/** Ends when the caller hangs up: nothing is to be granted to somebody who is not there any more. */
+function untilGone(response: Response): AbortSignal {
+  const gone = new AbortController();
+  response.once('close', () => gone.abort(new VolumeError('unavailable', 'the caller hung up')));
+  return gone.signal;
+}
+
+/** The vDVS service's HTTP API. The caller is who its certificate says, whatever the request says. */
+export function createHttpApi({ volumes, attachments, log }: HttpApiParts): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.use(express.json({ limit: '1mb' }));
+  const one = `${apiPrefix}/volumes/:datastore/:name`;
+
+  app.get(`${apiPrefix}/health`, (_request, response) => {
+    response.json({});
+  });
+  app.get(`${apiPrefix}/volumes`, async (_request, response) => {
+    response.json({ volumes: await volumes.list() });
+  });
+  app.post(`${apiPrefix}/volumes`, async (request, response) => {
+    const { name, datastore, options, host } = body(createRequestSchema, request);
+    const caller = { node: callerNode(request), host };
+    response.json(await volumes.create(caller, { name, datastore }, options));
+  });
+  app.get(one, async (request, response) => {
+    response.json(await volumes.get(volumeOf(request)));
+  });
+  app.delete(one, async (request, response) => {
+    await volumes.remove(volumeOf(request));
+    response.json({});
+  });
+  app.post(`${one}/attach`, async (request, response) => {
+    const { lease, host, waitMs } = body(attachRequestSchema, request);
+    const caller = { node: callerNode(request), host };
+    const signal = untilGone(response);
+    response.json(await attachments.attach(caller, volumeOf(request), { lease, waitMs }, signal));
+  });
+  app.post(`${one}/detach`, async (request, response) => {
+    const { epoch, clean } = body(detachRequestSchema, request);
+    await attachments.detach({ node: callerNode(request), host: '' }, volumeOf(request), epoch, clean);
+    response.json({});
+  });
+  app.post(`${one}/formatted`, async (request, response) => {
+    const { epoch } = body(formattedRequestSchema, request);
+    await attachments.formatted({ node: callerNode(request), host: '' }, volumeOf(request), epoch);
+    response.json({});
+  });
+
+  app.use((request) => {
+    throw new VolumeError('invalid', `${request.method} ${request.path} is not part of this API`);
+  });
+  const onError: ErrorRequestHandler = (thrown, request, response, _next) => {
+    const error = toVolumeError(thrown);
+    const level = error.code === 'internal' ? 'error' : 'info';
+    log[level]('request failed', {
+      request: `${request.method} ${request.path}`,
+      code: error.code,
+      error: error.message,
+    });
+    if (response.destroyed || response.headersSent) return;
+    response.status(errorTraits[error.code].httpStatus).json({ code: error.code, message: error.message });
+  };
+  app.use(onError);
+  return app;
+}

@@ -1,0 +1,280 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createMemoryStore, type MemoryStore } from '../../../src/etcd/memory-store.ts';
+import type { Lease } from '../../../src/etcd/store.ts';
+import { VolumeError } from '../../../src/lib/errors.ts';
+import { silentLog } from '../../../src/lib/log.ts';
+import { ManualClock } from '../../../src/lib/manual-clock.ts';
+import type { DatastoreBackend, Disk } from '../../../src/vdvs/backends/backend.ts';
+import { createAttachments } from '../../../src/vdvs/service/attachments.ts';
+import { createVolumes } from '../../../src/vdvs/service/volumes.ts';
+
+/** Disks as a set of names; a failure can be ordered. */
+function memoryBackend() {
+  const disks = new Map<string, Disk>();
+  const failures: VolumeError[] = [];
+  const fail = () => {
+    const failure = failures.shift();
+    if (failure) throw failure;
+  };
+  const backend: DatastoreBackend = {
+    diskPath: (name) => `${name}.vmdk`,
+    unsupported: (options) => (options.cloneFrom ? 'clone-from is not possible' : undefined),
+    async create(disk) {
+      fail();
+      disks.set(disk.disk, disk);
+    },
+    async remove(disk) {
+      fail();
+      disks.delete(disk.disk);
+    },
+    usage: async (disk) =>
+      disks.has(disk.disk) ? { sizeBytes: disk.sizeBytes, allocatedBytes: 4096 } : undefined,
+    attach: async (disk) => ({ kind: 'folder-file', datastore: disk.id.datastore, file: disk.disk }),
+    detach: async () => undefined,
+  };
+  return { backend, disks, failures };
+}
+
+const marginMs = 500;
+const never = new AbortController().signal;
+
+describe('the vDVS service', () => {
+  const id = { datastore: 'ds', name: 'v' };
+  const ann = { node: 'node-a', host: 'ann' };
+  const bob = { node: 'node-b', host: 'bob' };
+  let clock: ManualClock;
+  let store: MemoryStore;
+  let disks: ReturnType<typeof memoryBackend>;
+  let services: {
+    volumes: ReturnType<typeof createVolumes>;
+    attachments: ReturnType<typeof createAttachments>;
+  }[];
+  let annLease: Lease;
+  let bobLease: Lease;
+
+  beforeEach(async () => {
+    clock = new ManualClock();
+    store = createMemoryStore({ clock });
+    disks = memoryBackend();
+    services = [0, 1].map(() => {
+      const parts = {
+        store: store.client(),
+        backends: new Map([['ds', disks.backend]]),
+        clock,
+        log: silentLog,
+        takeoverMarginMs: marginMs,
+      };
+      return { volumes: createVolumes(parts), attachments: createAttachments(parts) };
+    });
+    annLease = await store.client().grantLease(5_000);
+    bobLease = await store.client().grantLease(5_000);
+  });
+  afterEach(async () => {
+    annLease.release();
+    bobLease.release();
+    await store.close();
+  });
+  const service = (index = 0) => {
+    const found = services[index];
+    if (!found) throw new Error('no such service');
+    return found;
+  };
+  const create = (options: Record<string, string> = {}) => service().volumes.create(ann, id, options);
+  const attach = (who: typeof ann, lease: Lease, waitMs = 0, index = 0) =>
+    service(index).attachments.attach(who, id, { lease: lease.id, waitMs }, never);
+
+  it('creates a volume once, however often and from however many sides it is asked to', async () => {
+    const all = await Promise.all(
+      Array.from({ length: 10 }, (_, index) => service(index % 2).volumes.create(ann, id, { size: '1gb' })),
+    );
+    expect(new Set(all.map((view) => view.record.fsUuid)).size).toBe(1);
+    expect(disks.disks.size).toBe(1);
+    expect((await service().volumes.get(id)).record).toMatchObject({
+      phase: 'ready',
+      createdBy: 'ann',
+      epoch: 0,
+    });
+  });
+
+  it('refuses a second create that asks for something else', async () => {
+    await create({ size: '1gb' });
+    await expect(create({ size: '2gb' })).rejects.toMatchObject({
+      code: 'exists',
+      message: 'volume v@ds exists already with other options: size is 1gb, not 2gb',
+    });
+    await expect(create()).resolves.toBeDefined();
+  });
+
+  it('makes nothing when options, name or datastore are refused', async () => {
+    await expect(create({ size: '2' })).rejects.toMatchObject({ code: 'invalid' });
+    await expect(create({ 'clone-from': 'x' })).rejects.toThrow('clone-from is not possible');
+    await expect(service().volumes.create(ann, { ...id, datastore: 'xx' }, {})).rejects.toThrow(
+      'datastore "xx" is unknown; there are: ds',
+    );
+    await expect(service().volumes.create(ann, { ...id, name: 'v-123456' }, {})).rejects.toThrow('snapshots');
+    expect((await store.list('/vdvs/')).entries).toEqual([]);
+  });
+
+  it('leaves nothing behind when the disk cannot be made', async () => {
+    disks.failures.push(new VolumeError('no_space', 'datastore full'));
+    await expect(create()).rejects.toThrow('datastore full');
+    expect((await store.list('/vdvs/')).entries).toEqual([]);
+  });
+
+  it('clears up with the next create when not even the clearing up worked', async () => {
+    disks.failures.push(new VolumeError('unavailable', 'gone'), new VolumeError('unavailable', 'gone'));
+    await expect(create({ size: '1gb' })).rejects.toThrow('gone');
+    await expect(service().volumes.get(id)).rejects.toMatchObject({ code: 'not_found' });
+    expect((await create({ size: '2gb' })).record.options.sizeBytes).toBe(2 ** 31);
+  });
+
+  it('completes a volume whose creator died before the disk was made', async () => {
+    disks.failures.push(new VolumeError('unavailable', 'gone'));
+    const crashed = store.client();
+    const parts = { store: crashed, backends: new Map([['ds', disks.backend]]), clock, log: silentLog };
+    const dying: DatastoreBackend = {
+      ...disks.backend,
+      create: async () => {
+        crashed.goOffline();
+      },
+    };
+    await expect(
+      createVolumes({ ...parts, backends: new Map([['ds', dying]]) }).create(ann, id, {}),
+    ).rejects.toMatchObject({ code: 'unavailable' });
+    disks.failures.length = 0;
+    expect((await create()).record.phase).toBe('ready');
+    expect(disks.disks.size).toBe(1);
+  });
+
+  it('removes a volume with its disk, and says that it is gone afterwards', async () => {
+    await create();
+    await service().volumes.remove(id);
+    expect(disks.disks.size).toBe(0);
+    expect((await store.list('/vdvs/')).entries).toEqual([]);
+    await expect(service().volumes.remove(id)).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('does not remove an attached volume, and names who has it', async () => {
+    await create();
+    await attach(ann, annLease);
+    await expect(service(1).volumes.remove(id)).rejects.toMatchObject({
+      code: 'busy',
+      message: expect.stringContaining('attached to ann since 2026'),
+    });
+  });
+
+  it('goes on with a removal that stopped half way', async () => {
+    await create();
+    disks.failures.push(new VolumeError('unavailable', 'gone'));
+    await expect(service().volumes.remove(id)).rejects.toThrow('gone');
+    await expect(attach(ann, annLease)).rejects.toMatchObject({ code: 'not_found' });
+    await service(1).volumes.remove(id);
+    expect((await store.list('/vdvs/')).entries).toEqual([]);
+  });
+
+  it('lists what is there and who has it', async () => {
+    await create();
+    await service().volumes.create(bob, { datastore: 'ds', name: 'v2' }, {});
+    await attach(ann, annLease);
+    const list = await service(1).volumes.list();
+    expect(list.map((view) => [view.record.name, view.attached?.host])).toEqual([
+      ['v', 'ann'],
+      ['v2', undefined],
+    ]);
+  });
+
+  it('gives an attachment to one of two that ask at once', async () => {
+    await create();
+    const both = await Promise.allSettled([attach(ann, annLease, 0, 0), attach(bob, bobLease, 0, 1)]);
+    expect(both.map((one) => one.status).sort()).toEqual(['fulfilled', 'rejected']);
+  });
+
+  it('answers the same holder with the same grant, and with a new one for a new lease', async () => {
+    await create();
+    const first = await attach(ann, annLease);
+    expect(first).toMatchObject({ epoch: 1, location: { file: 'v.vmdk' } });
+    expect((await attach(ann, annLease)).epoch).toBe(1);
+    const other = await store.client().grantLease(5_000);
+    expect((await attach(ann, other)).epoch).toBe(2);
+    other.release();
+  });
+
+  it('names the holder when it does not let go in time', async () => {
+    await create();
+    await attach(ann, annLease);
+    const waiting = attach(bob, bobLease, 1_000);
+    const refused = expect(waiting).rejects.toMatchObject({
+      code: 'busy',
+      message: expect.stringContaining('attached to ann since'),
+    });
+    await clock.advance(1_001);
+    await refused;
+  });
+
+  it('grants at once after a clean detach, without a word about a check', async () => {
+    await create();
+    const { epoch } = await attach(ann, annLease);
+    const waiting = attach(bob, bobLease, 10_000, 1);
+    await clock.settle();
+    await service().attachments.detach(ann, id, epoch, true);
+    await clock.settle();
+    expect(await waiting).toMatchObject({ epoch: 2, clean: true });
+  });
+
+  it('asks for a check after an unclean detach', async () => {
+    await create();
+    const { epoch } = await attach(ann, annLease);
+    await service().attachments.detach(ann, id, epoch, false);
+    expect(await attach(bob, bobLease)).toMatchObject({ epoch: 2, clean: false });
+  });
+
+  it('grants after the loss of the holder only when its lease and the margin have passed', async () => {
+    await create();
+    await attach(ann, annLease);
+    annLease.release();
+    let granted = 0;
+    const waiting = attach(bob, bobLease, 20_000, 1).then((grant) => {
+      granted = clock.monotonic();
+      return grant;
+    });
+    await clock.advance(7_000);
+    expect(await waiting).toMatchObject({ epoch: 2, clean: false });
+    expect(granted).toBeGreaterThanOrEqual(5_000 + marginMs);
+  });
+
+  it('ignores a detach that comes late', async () => {
+    await create();
+    const { epoch } = await attach(ann, annLease);
+    await service().attachments.detach(ann, id, epoch, true);
+    await attach(bob, bobLease);
+    await service().attachments.detach(ann, id, epoch, true);
+    await service().attachments.detach(bob, id, epoch, true);
+    expect((await service().volumes.get(id)).attached).toMatchObject({ host: 'bob', epoch: 2 });
+  });
+
+  it('lets only the holder say that the file system is made', async () => {
+    await create();
+    const { epoch } = await attach(ann, annLease);
+    await expect(service().attachments.formatted(bob, id, epoch)).rejects.toMatchObject({ code: 'conflict' });
+    await service().attachments.formatted(ann, id, epoch);
+    await service(1).attachments.formatted(ann, id, epoch);
+    expect((await service().volumes.get(id)).record.formatted).toBe(true);
+  });
+
+  it('grants nothing to a caller that hung up', async () => {
+    await create();
+    await attach(ann, annLease);
+    const gone = new AbortController();
+    const waiting = service().attachments.attach(
+      bob,
+      id,
+      { lease: bobLease.id, waitMs: 60_000 },
+      gone.signal,
+    );
+    const refused = expect(waiting).rejects.toThrow();
+    await clock.settle();
+    gone.abort();
+    await refused;
+    expect((await service().volumes.get(id)).attached?.host).toBe('ann');
+  });
+});
