@@ -1,8 +1,8 @@
 import Docker from 'dockerode';
 import { z } from 'zod';
-import { type ErrorCode, VolumeError } from '../lib/errors.ts';
+import { VolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import { fromDocker } from './docker-errors.ts';
+import { ask } from './ask-engine.ts';
 import {
   configSchema,
   containerSchema,
@@ -15,8 +15,6 @@ import {
 import { renderDockerService } from './docker-service-spec.ts';
 import type { EngineContainers, EngineVolumes, Swarm } from './swarm.ts';
 
-/** Every call to the engine ends within this time. */
-const callMs = 10_000;
 /** Calls that a volume driver answers: dockerd itself gives its plugins 120 s (create) and 60 s (else). */
 const driverCallMs = 115_000;
 
@@ -27,47 +25,9 @@ export interface DockerSwarmParts {
   readonly log: Log;
 }
 
-interface Call {
-  /** For humans: what is asked. */
-  readonly what: string;
-  readonly timeoutMs?: number;
-  /** What status 409 means here. */
-  readonly onConflict?: ErrorCode;
-}
-
 /** dockerode writes a request's body into its address too, unless query and body are told apart. */
 function bodyOnly<T extends object>(body: T, abortSignal: AbortSignal): T & { abortSignal: AbortSignal } {
   return { _query: {}, _body: body, abortSignal } as unknown as T & { abortSignal: AbortSignal };
-}
-
-/** Asks the engine with a deadline, validates the answer, translates errors. */
-async function ask<T>(
-  call: Call,
-  schema: z.ZodType<T>,
-  send: (signal: AbortSignal) => Promise<unknown>,
-): Promise<T> {
-  const timeoutMs = call.timeoutMs ?? callMs;
-  const signal = AbortSignal.timeout(timeoutMs);
-  let answer: unknown;
-  try {
-    answer = await send(signal);
-  } catch (thrown) {
-    if (signal.aborted) {
-      throw new VolumeError(
-        'timeout',
-        `${call.what}: the Docker engine did not answer within ${timeoutMs} ms`,
-        {
-          cause: thrown,
-        },
-      );
-    }
-    throw fromDocker(thrown, call.what, call.onConflict);
-  }
-  const parsed = schema.safeParse(answer);
-  if (!parsed.success) {
-    throw new VolumeError('internal', `${call.what}: unexpected answer: ${z.prettifyError(parsed.error)}`);
-  }
-  return parsed.data;
 }
 
 /** Makes success of "it is gone already". */

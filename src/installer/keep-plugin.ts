@@ -1,0 +1,100 @@
+import type { Clock } from '../lib/clock.ts';
+import { toVolumeError, type VolumeError } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import type { EnginePlugins } from '../swarm/engine-plugins.ts';
+import type { EngineContainers } from '../swarm/swarm.ts';
+import { type PluginStep, type PluginWish, planPlugin } from './plan-plugin.ts';
+
+/** What keeps one plugin as it should be. */
+export interface KeepPluginParts {
+  readonly wish: PluginWish;
+  readonly plugins: EnginePlugins;
+  readonly containers: EngineContainers;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Keeps one plugin as it should be; remembers failures between looks, nothing else. */
+export interface PluginKeeper {
+  /** Does steps until nothing is left to do, one must be waited for, or one fails. Never throws. */
+  look(): Promise<'done' | 'waiting' | 'failed'>;
+}
+
+/** From the first missing plugin to a running one it is four steps; more means that somebody works against us. */
+const mostSteps = 8;
+const leastPauseMs = 5_000;
+const longestPauseMs = 300_000;
+
+/** A keeper for one plugin. */
+export function createPluginKeeper({ wish, plugins, containers, clock, log }: KeepPluginParts): PluginKeeper {
+  const driver = wish.name.replace(/:latest$/, '');
+  /** After a failed pull: when to try the registry again. A plugin that is there runs on meanwhile. */
+  const trouble = { until: 0, pauseMs: leastPauseMs, text: '' };
+  const said = { last: '' };
+
+  /** Each state once, not every five seconds. */
+  const say = (level: 'info' | 'warn', text: string): void => {
+    if (text === said.last) return;
+    said.last = text;
+    log[level](text, { plugin: wish.name });
+  };
+
+  const act = async (step: PluginStep): Promise<void> => {
+    if (step.step === 'install') await plugins.install(wish.name, step.image);
+    else if (step.step === 'upgrade') await plugins.upgrade(wish.name, step.image);
+    else if (step.step === 'configure') await plugins.configure(wish.name, step.settings);
+    else if (step.step === 'enable') await plugins.enable(wish.name);
+    else if (step.step === 'disable') await plugins.disable(wish.name);
+  };
+
+  const failed = (step: PluginStep, error: VolumeError): void => {
+    if (step.step === 'install' || step.step === 'upgrade') {
+      trouble.text = error.message;
+      trouble.until = clock.monotonic() + trouble.pauseMs;
+      trouble.pauseMs = Math.min(longestPauseMs, trouble.pauseMs * 2);
+    }
+    say('warn', `${step.step} failed: ${error.message}`);
+  };
+
+  const next = async (): Promise<PluginStep> => {
+    const plugin = await plugins.inspect(wish.name);
+    // Only what runs can be in use; asking costs the engine a walk over all containers.
+    const used = plugin?.enabled && !wish.interrupt ? await containers.volumesInUse() : [];
+    const inUse = new Set(used.filter((one) => one.driver === driver).map((one) => one.volume)).size;
+    const held = clock.monotonic() < trouble.until;
+    return planPlugin(wish, { plugin, inUse, imageTrouble: held ? trouble.text : undefined });
+  };
+
+  return {
+    async look() {
+      for (let steps = 0; steps < mostSteps; steps++) {
+        let step: PluginStep;
+        try {
+          step = await next();
+        } catch (thrown) {
+          say('warn', `cannot look at the plugin: ${toVolumeError(thrown).message}`);
+          return 'failed';
+        }
+        if (step.step === 'done') {
+          say('info', `version ${wish.version} is enabled`);
+          trouble.pauseMs = leastPauseMs;
+          return 'done';
+        }
+        if (step.step === 'wait') {
+          say('warn', step.reason);
+          return 'waiting';
+        }
+        try {
+          say('info', 'reason' in step ? `${step.step}: ${step.reason}` : step.step);
+          await act(step);
+        } catch (thrown) {
+          failed(step, toVolumeError(thrown));
+          // A failed upgrade leaves the plugin off: go on, so that the old version is enabled again.
+          if (step.step !== 'upgrade') return 'failed';
+        }
+      }
+      say('warn', `still not as it should be after ${mostSteps} steps`);
+      return 'failed';
+    },
+  };
+}
