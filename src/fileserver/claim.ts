@@ -1,0 +1,136 @@
+import type { Mirror } from '../etcd/mirror.ts';
+import type { Condition, Entry, Lease, Store } from '../etcd/store.ts';
+import type { Clock } from '../lib/clock.ts';
+import { VolumeError } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import { vfileKeys } from '../vfile/keys.ts';
+import { serverClaimSchema, serverEpochSchema } from '../vfile/types.ts';
+
+/** The exclusive right to serve a volume, for as long as the lease lasts. */
+export interface Claim {
+  /** One more than that of any server before; no epoch is served twice. */
+  readonly epoch: number;
+  /** Holds while the claim is ours: what every later write compares. */
+  readonly condition: Condition;
+}
+
+/** What claiming needs. */
+export interface ClaimOptions {
+  readonly volume: string;
+  readonly node: string;
+  readonly store: Store;
+  /** Mirror of the volume's keys. */
+  readonly mirror: Mirror;
+  readonly lease: Lease;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** How long to wait for the last holder. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** The newest epoch ever claimed according to the mirror; 0 when the volume was never served. */
+export function lastEpoch(mirror: Mirror, volume: string): number {
+  const entry = mirror.entries.get(vfileKeys.epoch(volume));
+  return entry ? serverEpochSchema.parse(entry.value).epoch : 0;
+}
+
+function holder(entry: Entry): string {
+  const claim = serverClaimSchema.safeParse(entry.value);
+  return claim.success
+    ? `the server on node ${claim.data.node} (epoch ${claim.data.epoch}, since ${claim.data.since})`
+    : 'a server whose claim cannot be read';
+}
+
+/**
+ * Waits until nobody holds the volume's claim and takes it. Being first is decided by one transaction, so of several
+ * servers started at once exactly one gets through at a time.
+ * @throws VolumeError `timeout` naming the holder; `not_found` when the volume is gone; what the store throws.
+ */
+export async function takeClaim(options: ClaimOptions): Promise<Claim> {
+  const { volume, node, store, mirror, lease, clock, log, signal } = options;
+  const key = vfileKeys.claim(volume);
+  const deadline = clock.monotonic() + options.timeoutMs;
+  let told: string | undefined;
+  for (;;) {
+    await mirror.waitFor(
+      () => {
+        const entry = mirror.entries.get(key);
+        if (!entry || entry.lease === lease.id) return true;
+        const waitingFor = holder(entry);
+        if (told !== waitingFor) log.info(`waiting for ${waitingFor} to let go of the volume`);
+        told = waitingFor;
+        return undefined;
+      },
+      {
+        timeoutMs: Math.max(0, deadline - clock.monotonic()),
+        describe: () => {
+          const entry = mirror.entries.get(key);
+          const trouble = mirror.problem ? ` (${mirror.problem})` : '';
+          return `volume ${volume} is still claimed by ${entry ? holder(entry) : 'nobody'}${trouble}`;
+        },
+        signal,
+      },
+    );
+    const ours = mirror.entries.get(key);
+    // A transaction of unknown outcome has been done after all.
+    if (ours)
+      return {
+        epoch: serverClaimSchema.parse(ours.value).epoch,
+        condition: heldAt(key, ours.createRevision),
+      };
+    let why = 'another server was faster';
+    try {
+      const claim = await tryClaim({ volume, node, store, mirror, lease, clock });
+      if (claim) return claim;
+    } catch (error) {
+      if (!(error instanceof VolumeError) || !error.retry) throw error;
+      why = error.message;
+    }
+    if (clock.monotonic() >= deadline) {
+      throw new VolumeError('timeout', `volume ${volume} not claimed within ${options.timeoutMs} ms: ${why}`);
+    }
+    // Whatever stood in the way, the mirror has not shown it yet: leave it a moment rather than spin.
+    await clock.sleep(50, signal);
+  }
+}
+
+function heldAt(key: string, createRevision: number): Condition {
+  return { key, createRevision };
+}
+
+async function tryClaim({
+  volume,
+  node,
+  store,
+  mirror,
+  lease,
+  clock,
+}: Pick<ClaimOptions, 'volume' | 'node' | 'store' | 'mirror' | 'lease' | 'clock'>): Promise<
+  Claim | undefined
+> {
+  const [claimKey, epochKey, specKey] = [
+    vfileKeys.claim(volume),
+    vfileKeys.epoch(volume),
+    vfileKeys.spec(volume),
+  ];
+  if (!mirror.entries.has(specKey)) throw new VolumeError('not_found', `there is no volume ${volume}`);
+  const before = mirror.entries.get(epochKey);
+  const epoch = lastEpoch(mirror, volume) + 1;
+  const result = await store.txn(
+    [
+      { key: claimKey, is: 'absent' },
+      { key: specKey, is: 'present' },
+      before ? { key: epochKey, modRevision: before.modRevision } : { key: epochKey, is: 'absent' },
+    ],
+    [
+      {
+        put: claimKey,
+        value: { v: 1, node, epoch, since: new Date(clock.now()).toISOString() },
+        lease: lease.id,
+      },
+      { put: epochKey, value: { v: 1, epoch } },
+    ],
+  );
+  return result.done ? { epoch, condition: heldAt(claimKey, result.revision) } : undefined;
+}

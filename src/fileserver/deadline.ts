@@ -1,0 +1,29 @@
+import type { Clock } from '../lib/clock.ts';
+import { VolumeError } from '../lib/errors.ts';
+
+/**
+ * Gives up waiting for `work` after `timeoutMs`. The work itself goes on: a call into a dead disk cannot be taken back.
+ * @throws VolumeError `timeout` saying `what` was not done in time; else what `work` throws.
+ */
+export async function withDeadline<T>(
+  clock: Clock,
+  timeoutMs: number,
+  what: string,
+  work: Promise<T>,
+): Promise<T> {
+  const patience = new AbortController();
+  const late = clock.sleep(timeoutMs, patience.signal).then(
+    () => {
+      throw new VolumeError('timeout', `${what}: not done after ${timeoutMs} ms`);
+    },
+    // Only when `work` won: the race is over.
+    () => undefined as never,
+  );
+  // Whoever loses the race must not become an unhandled rejection.
+  work.catch(() => undefined);
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    patience.abort();
+  }
+}

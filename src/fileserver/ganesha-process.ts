@@ -1,0 +1,140 @@
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { Clock } from '../lib/clock.ts';
+import { VolumeError } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import { type GaneshaLine, parseGaneshaLine } from './ganesha-log.ts';
+
+/** How a process ended. */
+export interface ServerExit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** The last serious line it wrote, for the reason that users see; '' when there was none. */
+  readonly lastWords: string;
+}
+
+/** A running NFS server process. */
+export interface ServerProcess {
+  readonly pid: number;
+  /** Whether it has ended. */
+  readonly ended: boolean;
+  /** Resolves when it has ended; never rejects. */
+  readonly exited: Promise<ServerExit>;
+  /** Sends SIGKILL; returns at once. */
+  kill(): void;
+  /** Stops the process where it stands (SIGSTOP): it serves nothing until `thaw`. */
+  freeze(): void;
+  thaw(): void;
+  /** Has it read its exports again. */
+  reload(): void;
+  /** TERM, then KILL after `timeoutMs`; resolves when it has ended. */
+  stop(timeoutMs: number): Promise<ServerExit>;
+}
+
+/** Starts server processes; a seam for tests. */
+export interface ServerLauncher {
+  /**
+   * @param serverEpoch distinct for every start of this volume's server, 32 bits: clients recognise a restart by it.
+   * @param tells called for lines that say something about the server's state.
+   */
+  start(
+    serverEpoch: number,
+    tells: (told: NonNullable<GaneshaLine['tells']>) => void,
+  ): Promise<ServerProcess>;
+}
+
+/** What it takes to run ganesha. */
+export interface GaneshaOptions {
+  /** Program and the arguments before ganesha's own; tests run it inside another root. */
+  readonly command: readonly [string, ...string[]];
+  readonly configPath: string;
+  readonly pidPath: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Starts `ganesha.nfsd` in the foreground and reads its log from its standard output. */
+export class GaneshaLauncher implements ServerLauncher {
+  readonly #options: GaneshaOptions;
+
+  constructor(options: GaneshaOptions) {
+    this.#options = options;
+  }
+
+  async start(
+    serverEpoch: number,
+    tells: (told: NonNullable<GaneshaLine['tells']>) => void,
+  ): Promise<ServerProcess> {
+    const { command, configPath, pidPath, clock, log } = this.#options;
+    const [file, ...before] = command;
+    // -x: end with an error rather than serve without the export when the configuration is not accepted.
+    const own = ['-F', '-x', '-f', configPath, '-L', '/dev/stdout', '-p', pidPath, '-E', `${serverEpoch}`];
+    const child = spawn(file, [...before, ...own], { stdio: ['ignore', 'pipe', 'pipe'] });
+    await new Promise<void>((resolve, reject) => {
+      child.once('spawn', resolve);
+      child.once('error', (cause) =>
+        reject(new VolumeError('unavailable', `${file} could not be started: ${cause.message}`, { cause })),
+      );
+    });
+    child.on('error', (cause) => log.warn(`signalling ganesha failed: ${cause.message}`));
+
+    const pid = child.pid ?? 0;
+    let lastWords = '';
+    let ended = false;
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface({ input: stream }).on('line', (text) => {
+        const line = parseGaneshaLine(text);
+        if (line.level === 'error') lastWords = line.message;
+        log[line.level](`ganesha: ${line.message}`, { pid });
+        if (line.tells) tells(line.tells);
+      });
+    }
+    const exited = new Promise<ServerExit>((resolve) => {
+      child.once('exit', (code, signal) => {
+        ended = true;
+        resolve({
+          code,
+          signal,
+          // Read when asked for: the last lines can arrive after the end itself, which must be known at once.
+          get lastWords() {
+            return lastWords;
+          },
+        });
+      });
+    });
+    const send = (signal: NodeJS.Signals) => {
+      if (!ended) child.kill(signal);
+    };
+    return {
+      pid,
+      get ended() {
+        return ended;
+      },
+      exited,
+      kill: () => send('SIGKILL'),
+      freeze: () => send('SIGSTOP'),
+      thaw: () => send('SIGCONT'),
+      reload: () => send('SIGHUP'),
+      stop: async (timeoutMs) => {
+        send('SIGTERM');
+        const patience = new AbortController();
+        void clock.sleep(timeoutMs, patience.signal).then(
+          () => {
+            if (!ended) log.warn(`ganesha did not stop within ${timeoutMs} ms: killed`, { pid });
+            send('SIGKILL');
+          },
+          () => undefined,
+        );
+        const exit = await exited;
+        patience.abort();
+        return exit;
+      },
+    };
+  }
+}
+
+/** How a process ended, in words. */
+export function describeExit(exit: ServerExit): string {
+  const how = exit.signal ? `killed by ${exit.signal}` : `exit code ${exit.code ?? 'unknown'}`;
+  return exit.lastWords ? `${how}; it last said: ${exit.lastWords}` : how;
+}

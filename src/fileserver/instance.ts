@@ -1,0 +1,265 @@
+import type { Clock } from '../lib/clock.ts';
+import { toVolumeError } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import type { ServerRecord } from '../vfile/types.ts';
+import { withDeadline } from './deadline.ts';
+import { type Ending, EndOnce } from './ending.ts';
+import { describeExit, type ServerLauncher, type ServerProcess } from './ganesha-process.ts';
+import type { HeldPort } from './hold-port.ts';
+import type { NfsNull } from './nfs-null.ts';
+import type { Publication } from './publication.ts';
+import { renderGanesha } from './render-ganesha.ts';
+import { serverEpoch } from './server-epoch.ts';
+import type { FileServerSettings } from './settings.ts';
+import type { SwarmView } from './swarm-view.ts';
+import type { VolumeFiles } from './volume-files.ts';
+import { firstAnswer, type HealthOptions, proveWritable, watchAnswers, watchDisk } from './watch-health.ts';
+
+/** After SIGKILL only a process stuck in the kernel, on a dead disk say, is still there. In ms. */
+const killedTimeoutMs = 5_000;
+/** How long a planned stop waits for the store before it goes on without. In ms. */
+const withdrawTimeoutMs = 1_000;
+/** Use that changed by less than this share of the size is not worth a write to the store. */
+const capacityStep = 0.01;
+
+/** What one run of the server needs. */
+export interface InstanceOptions {
+  readonly settings: FileServerSettings;
+  readonly address: string;
+  readonly readOnly: boolean;
+  readonly epoch: number;
+  /** Counts starts within the epoch, from 1. */
+  readonly number: number;
+  readonly swarm: SwarmView;
+  /** Calls back after each change of what `swarm` shows. */
+  readonly onSwarmChange: (callback: () => void) => () => void;
+  readonly publication: Publication;
+  readonly launcher: ServerLauncher;
+  readonly files: VolumeFiles;
+  readonly nfsNull: NfsNull;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** One run of the server process, from cleaned records to its end. */
+export class Instance {
+  readonly #options: InstanceOptions;
+  readonly #end = new EndOnce();
+  #process: ServerProcess | undefined;
+  #grace: readonly string[] = [];
+  #clients = '';
+
+  constructor(options: InstanceOptions) {
+    this.#options = options;
+  }
+
+  /** Whether no process of this run is left. */
+  get dead(): boolean {
+    return this.#process === undefined || this.#process.ended;
+  }
+
+  /** Kills the process at once and ends this run. */
+  kill(ending: Ending): void {
+    this.#process?.kill();
+    this.#end.end(ending);
+  }
+
+  /** Ends this run in its own time. */
+  end(ending: Ending): void {
+    this.#end.end(ending);
+  }
+
+  freeze(): void {
+    this.#process?.freeze();
+  }
+
+  thaw(): void {
+    this.#process?.thaw();
+  }
+
+  /** Starts, publishes, looks after and stops the server. @returns why it ended. */
+  async run(held: HeldPort | undefined): Promise<Ending> {
+    const { onSwarmChange, publication } = this.#options;
+    let unfollow: (() => void) | undefined;
+    try {
+      await this.#start(held);
+      unfollow = onSwarmChange(() => this.#swarmChanged());
+      this.#swarmChanged();
+    } catch (error) {
+      const { code, message } = toVolumeError(error);
+      this.#end.end(
+        code === 'unavailable'
+          ? { kind: 'fatal', code, reason: message }
+          : { kind: 'crash', reason: message },
+      );
+    }
+    held?.letGo();
+    const ending = await this.#end.ended();
+    unfollow?.();
+    publication.set(undefined);
+    await (ending.kind === 'stop' ? this.#stop() : this.#kill());
+    return ending;
+  }
+
+  async #start(held: HeldPort | undefined): Promise<void> {
+    const { settings, launcher, files, clock, log, epoch, number, swarm } = this.#options;
+    const began = clock.monotonic();
+    const records = await files.cleanRecords((address) => swarm.mayReturn(address));
+    this.#grace = records.kept;
+    if (records.dropped.length > 0) {
+      log.info('nobody waits for clients that will not come back', { addresses: records.dropped.join(' ') });
+    }
+    await this.#configure();
+    await held?.free();
+    if (this.#end.ending) return;
+    const process = await launcher.start(serverEpoch(epoch, number), (told) => {
+      if (told === 'no-grace') this.#grace = [];
+    });
+    this.#process = process;
+    // The end may have come while the process was being made.
+    if (this.#end.ending) return;
+    void process.exited.then((exit) => {
+      this.#end.end({ kind: 'crash', reason: `ganesha ended: ${describeExit(exit)}` });
+    });
+    const health = this.#health();
+    const [, , capacity] = await Promise.all([
+      firstAnswer(health, settings.startTimeoutMs, this.#end),
+      this.#proveDisk(health),
+      files.capacity(),
+    ]);
+    if (this.#end.ending) return;
+    const record = this.#record(capacity);
+    this.#options.publication.set(record);
+    log.info('serving', {
+      epoch,
+      instance: number,
+      address: record.address,
+      port: record.port,
+      tookMs: Math.round(clock.monotonic() - began),
+      waitsFor: this.#grace.join(' ') || undefined,
+    });
+    void watchAnswers(health, this.#end);
+    if (!this.#options.readOnly) void watchDisk(health, this.#probeText(), this.#end);
+    void this.#watchCapacity(record);
+  }
+
+  #record(capacity: { size: number; used: number }): ServerRecord {
+    const { settings, address, epoch, number, clock } = this.#options;
+    return {
+      v: 1,
+      node: settings.nodeId,
+      host: settings.hostname,
+      address,
+      port: settings.port,
+      epoch,
+      instance: number,
+      since: new Date(clock.now()).toISOString(),
+      capacity,
+    };
+  }
+
+  #health(): HealthOptions {
+    const { settings, address, nfsNull, files, clock, log } = this.#options;
+    return { ...settings, address, nfsNull, writeProbe: files.writeProbe, clock, log };
+  }
+
+  #probeText(): string {
+    const { settings, epoch, number } = this.#options;
+    return `${settings.volume} node ${settings.nodeId} epoch ${epoch} instance ${number}\n`;
+  }
+
+  async #proveDisk(health: HealthOptions): Promise<void> {
+    if (this.#options.readOnly) return;
+    const found = await proveWritable(health, this.#probeText());
+    if (found === 'full') this.#options.log.warn('the volume is full');
+  }
+
+  async #configure(): Promise<void> {
+    const { settings, address, readOnly, files, swarm } = this.#options;
+    const clients = swarm.mayMount();
+    await files.writeConfig(
+      renderGanesha({
+        volume: settings.volume,
+        address,
+        port: settings.port,
+        exportPath: files.layout.data,
+        recoveryPath: files.layout.recovery,
+        leaseSeconds: settings.nfsLeaseSeconds,
+        graceSeconds: settings.nfsGraceSeconds,
+        readOnly,
+        clients,
+      }),
+    );
+    this.#clients = clients.join(' ');
+  }
+
+  #swarmChanged(): void {
+    const { swarm, log } = this.#options;
+    if (this.#end.ending || !this.#process) return;
+    const gone = this.#grace.filter((address) => !swarm.mayReturn(address));
+    if (gone.length > 0) {
+      this.#end.end({
+        kind: 'regrace',
+        reason: `clients died while grace waited for them: ${gone.join(' ')}`,
+      });
+      return;
+    }
+    if (swarm.mayMount().join(' ') === this.#clients) return;
+    // Several changes in a row are one reload: the mirror's next call finds `#clients` up to date.
+    this.#configure().then(
+      () => {
+        log.info('nodes that may mount', { addresses: this.#clients });
+        if (!this.#end.ending) this.#process?.reload();
+      },
+      (error) => log.warn(`configuration not written: ${toVolumeError(error).message}`),
+    );
+  }
+
+  async #watchCapacity(published: ServerRecord): Promise<void> {
+    const { settings, clock, files, publication, log } = this.#options;
+    let record = published;
+    while (!this.#end.signal.aborted) {
+      await clock.sleep(settings.capacityIntervalMs, this.#end.signal).catch(() => undefined);
+      if (this.#end.signal.aborted) return;
+      try {
+        const capacity = await files.capacity();
+        const change = Math.abs(capacity.used - (record.capacity?.used ?? 0));
+        if (capacity.size === record.capacity?.size && change < capacityStep * capacity.size) continue;
+        if (this.#end.ending) return;
+        record = { ...record, capacity };
+        publication.set(record);
+      } catch (error) {
+        log.warn(`size of the volume not known: ${toVolumeError(error).message}`);
+      }
+    }
+  }
+
+  /** The planned end: clients are told first, so that they are parked when their connections close. */
+  async #stop(): Promise<void> {
+    const { settings, clock, files, log, publication, swarm } = this.#options;
+    // Begins now, so that little is left to be written when the disk is unmounted.
+    const synced = files
+      .sync(settings.stopTimeoutMs)
+      .catch((error) => log.warn(toVolumeError(error).message));
+    if (this.#process && !this.#process.ended) {
+      await withDeadline(
+        clock,
+        withdrawTimeoutMs,
+        'taking back the server record',
+        publication.settled(),
+      ).catch((error) => log.warn(toVolumeError(error).message));
+      if (swarm.mounted) await clock.sleep(settings.parkMs);
+      await this.#process.stop(settings.stopTimeoutMs);
+    }
+    await synced;
+  }
+
+  async #kill(): Promise<void> {
+    const { clock, log } = this.#options;
+    if (!this.#process || this.#process.ended) return;
+    this.#process.kill();
+    await withDeadline(clock, killedTimeoutMs, 'killing ganesha', this.#process.exited).catch((error) =>
+      log.error(toVolumeError(error).message),
+    );
+  }
+}

@@ -1,0 +1,146 @@
+import { chmod, chown, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { z } from 'zod';
+import { VolumeError } from '../lib/errors.ts';
+import type { Run } from '../lib/exec.ts';
+import type { Log } from '../lib/log.ts';
+import type { VolumeLayout } from './layout.ts';
+
+const markerSchema = z.object({ v: z.literal(1), volume: z.string() });
+
+/** What preparing needs to know. */
+export interface PrepareOptions {
+  readonly layout: VolumeLayout;
+  readonly volume: string;
+  /** Whether a server ever had a claim on this volume: then its disk must already carry the volume's mark. */
+  readonly servedBefore: boolean;
+  readonly readOnly: boolean;
+  /** Owner and mode of the exported directory, applied when it is made. */
+  readonly root: { readonly uid?: number; readonly gid?: number; readonly mode?: number };
+  readonly run: Run;
+  readonly log: Log;
+  /** Where the kernel lists mounts; tests give their own. */
+  readonly mountInfoPath?: string;
+}
+
+/** The file system mounted exactly at `path`, from the text of `/proc/self/mountinfo`. The last mount there wins. */
+export function findMount(mountInfo: string, path: string): { type: string; source: string } | undefined {
+  let found: { type: string; source: string } | undefined;
+  for (const line of mountInfo.split('\n')) {
+    const [left = '', right = ''] = line.split(' - ');
+    const at = left.split(' ')[4]?.replace(/\\040/g, ' ');
+    const [type, source] = right.split(' ');
+    if (at === path && type && source) found = { type, source };
+  }
+  return found;
+}
+
+async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function readMarker(path: string): Promise<string | undefined> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    return markerSchema.parse(JSON.parse(text)).volume;
+  } catch (cause) {
+    throw new VolumeError('internal', `${path} is damaged: not the mark of a vFile volume`, { cause });
+  }
+}
+
+async function writeMarker(layout: VolumeLayout, volume: string): Promise<void> {
+  const temporary = `${layout.marker}.new`;
+  const file = await open(temporary, 'w', 0o600);
+  try {
+    await file.writeFile(`${JSON.stringify({ v: 1, volume })}\n`);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, layout.marker);
+}
+
+async function makeDataDirectory({ layout, root }: PrepareOptions): Promise<void> {
+  // Mode and owner only at birth: afterwards they are the users' to change. Made under another name first, so that a
+  // power cut between these steps does not leave a directory that looks finished.
+  const unfinished = `${layout.private}/data.new`;
+  await rm(unfinished, { recursive: true, force: true });
+  await mkdir(unfinished);
+  await chown(unfinished, root.uid ?? 0, root.gid ?? 0);
+  await chmod(unfinished, root.mode ?? 0o755);
+  await rename(unfinished, layout.data).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
+  });
+}
+
+async function exists(path: string): Promise<boolean> {
+  const handle = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  await handle?.close();
+  return handle !== undefined;
+}
+
+/** ext4 has mkdir in such a directory, and in all made inside it, reach the disk before it returns. */
+async function markDirSync(path: string, run: Run, log: Log): Promise<void> {
+  try {
+    await run('chattr', ['+D', path], { timeoutMs: 5_000 });
+  } catch (error) {
+    log.warn(`${path} could not be marked dirsync, records of clients are synced a moment later`, {
+      reason: (error as Error).message,
+    });
+  }
+}
+
+/**
+ * Looks at the mounted block volume and makes what is missing on it. Touches nothing that is not the volume's own disk:
+ * an empty or foreign one in its place would otherwise be served, and written to, in its name.
+ * @throws VolumeError `unavailable` when nothing is mounted there, `conflict` when it is not this volume's disk.
+ */
+export async function prepareVolume(options: PrepareOptions): Promise<{ fsType: string }> {
+  const { layout, volume, run, log } = options;
+  const mount = findMount(
+    await readFile(options.mountInfoPath ?? '/proc/self/mountinfo', 'utf8'),
+    layout.root,
+  );
+  if (!mount) {
+    throw new VolumeError('unavailable', `no file system is mounted at ${layout.root}: nothing to export`);
+  }
+  const marked = await readMarker(layout.marker);
+  if (options.servedBefore && marked !== volume) {
+    const what = marked === undefined ? 'carries no mark of it' : `is that of volume ${marked}`;
+    throw new VolumeError(
+      'conflict',
+      `${layout.root} (${mount.source}) is not the disk of volume ${volume}: it ${what}; not served`,
+    );
+  }
+  if (options.readOnly && marked === volume) return { fsType: mount.type };
+
+  await mkdir(layout.private, { recursive: true, mode: 0o700 });
+  // A clone brings the records of its source's clients along, which are none of this volume's.
+  if (marked !== volume) await rm(layout.recovery, { recursive: true, force: true });
+  if (!(await exists(layout.recovery))) {
+    await mkdir(layout.recovery, { mode: 0o700 });
+    if (mount.type === 'ext4') await markDirSync(layout.recovery, run, log);
+    await mkdir(`${layout.recovery}/v4recov`, { mode: 0o700 });
+    await syncPath(layout.recovery);
+  }
+  if (!(await exists(layout.data))) await makeDataDirectory(options);
+  if (marked !== volume) {
+    await writeMarker(layout, volume);
+    await syncPath(layout.private);
+    await syncPath(layout.root);
+  }
+  return { fsType: mount.type };
+}

@@ -1,0 +1,255 @@
+import type { Mirror } from '../etcd/mirror.ts';
+import type { Lease, Store } from '../etcd/store.ts';
+import type { Clock } from '../lib/clock.ts';
+import { toVolumeError, VolumeError } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import { vfileKeys } from '../vfile/keys.ts';
+import { checkOptions } from '../vfile/options.ts';
+import { volumeSpecSchema } from '../vfile/types.ts';
+import { lastEpoch, takeClaim } from './claim.ts';
+import { CrashPolicy } from './crash-policy.ts';
+import { withDeadline } from './deadline.ts';
+import type { Ending } from './ending.ts';
+import type { ServerLauncher } from './ganesha-process.ts';
+import { holdPort } from './hold-port.ts';
+import { Instance } from './instance.ts';
+import { guardLease } from './lease-guard.ts';
+import type { NfsNull } from './nfs-null.ts';
+import { Publication } from './publication.ts';
+import type { FileServerSettings } from './settings.ts';
+import { SwarmView } from './swarm-view.ts';
+import type { VolumeFiles } from './volume-files.ts';
+
+/** What the supervisor works with. */
+export interface SupervisorOptions {
+  readonly settings: FileServerSettings;
+  readonly store: Store;
+  readonly createMirror: (prefix: string) => Mirror;
+  readonly launcher: ServerLauncher;
+  readonly files: VolumeFiles;
+  readonly nfsNull: NfsNull;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** How long the end waits for the store to revoke the lease, in ms; without it the lease runs out by itself. */
+const revokeTimeoutMs = 1_500;
+/** Pause between attempts to reach the store at the start, in ms. */
+const reachPauseMs = 200;
+
+/**
+ * Serves one volume: takes the claim, starts ganesha, publishes, looks after it, starts it again in place when it dies, and
+ * stops it before the lease can have run out.
+ */
+export class Supervisor {
+  readonly #options: SupervisorOptions;
+  readonly #stopping = new AbortController();
+  #ending: Ending | undefined;
+  #instance: Instance | undefined;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Runs until `stop` is aborted.
+   * @throws VolumeError when this task cannot serve: Swarm starts another, here or elsewhere.
+   */
+  async run(stop: AbortSignal): Promise<void> {
+    const { createMirror, settings, log } = this.#options;
+    const onStop = () => this.#endAll({ kind: 'stop' });
+    stop.addEventListener('abort', onStop, { once: true });
+    if (stop.aborted) onStop();
+    const volume = createMirror(vfileKeys.volume(settings.volume));
+    const nodes = createMirror(vfileKeys.nodes);
+    const leases: Lease[] = [];
+    try {
+      await this.#serve(volume, nodes, leases);
+    } catch (error) {
+      if (this.#ending?.kind !== 'stop') throw error;
+      log.info('stopped before it served');
+    } finally {
+      stop.removeEventListener('abort', onStop);
+      volume.stop();
+      nodes.stop();
+      await this.#giveUp(leases);
+    }
+  }
+
+  #endAll(ending: Ending): void {
+    if (this.#ending) return;
+    this.#ending = ending;
+    this.#instance?.end(ending);
+    this.#stopping.abort(new VolumeError('unavailable', 'the file server is stopping'));
+  }
+
+  async #serve(volume: Mirror, nodes: Mirror, leases: Lease[]): Promise<void> {
+    const { settings, files, clock, log, store } = this.#options;
+    const [lease] = await Promise.all([
+      this.#grantLease(leases),
+      volume.ready(settings.claimTimeoutMs),
+      nodes.ready(settings.claimTimeoutMs),
+    ]);
+    const swarm = new SwarmView({ nodes, volume });
+    const spec = this.#spec(volume);
+    const readOnly = spec.access === 'read-only';
+    await files.prepare({
+      volume: settings.volume,
+      servedBefore: lastEpoch(volume, settings.volume) > 0,
+      readOnly,
+      root: spec,
+    });
+    const address = settings.nodeAddress ?? (await this.#ownAddress(nodes, swarm));
+    const claim = await takeClaim({
+      volume: settings.volume,
+      node: settings.nodeId,
+      store,
+      mirror: volume,
+      lease,
+      clock,
+      log,
+      timeoutMs: settings.claimTimeoutMs,
+      signal: this.#stopping.signal,
+    });
+    log.info('claimed', { epoch: claim.epoch });
+    const publication = new Publication({
+      volume: settings.volume,
+      store,
+      lease,
+      condition: claim.condition,
+      clock,
+      log,
+      onRefused: () => this.#die('the claim is not ours any more'),
+    });
+    const unguard = guardLease({
+      lease,
+      clock,
+      marginMs: settings.leaseMarginMs,
+      server: {
+        kill: (reason) => this.#die(reason),
+        freeze: () => {
+          log.warn('this host seems to have been suspended: frozen until the lease is renewed');
+          this.#instance?.freeze();
+        },
+        thaw: () => {
+          log.info('the lease is renewed: serving again');
+          this.#instance?.thaw();
+        },
+      },
+    });
+    const unfollow = readOnly ? () => undefined : await files.followRecords();
+    const onSwarmChange = (callback: () => void) => {
+      const stops = [volume.onChange(callback), nodes.onChange(callback)];
+      return () => {
+        for (const stop of stops) stop();
+      };
+    };
+    try {
+      await this.#serveAgainAndAgain((number) => {
+        const { launcher, nfsNull } = this.#options;
+        return new Instance({
+          ...{ settings, address, readOnly, epoch: claim.epoch, number, swarm, onSwarmChange },
+          ...{ publication, launcher, files, nfsNull, clock, log },
+        });
+      }, address);
+    } finally {
+      unguard();
+      unfollow();
+      await withDeadline(clock, revokeTimeoutMs, 'settling', publication.settled()).catch(() => undefined);
+      publication.stop();
+    }
+  }
+
+  async #serveAgainAndAgain(create: (number: number) => Instance, address: string): Promise<void> {
+    const { clock, log, settings } = this.#options;
+    const crashes = new CrashPolicy();
+    let held: Awaited<ReturnType<typeof holdPort>>;
+    for (let number = 1; ; number += 1) {
+      const instance = create(number);
+      this.#instance = instance;
+      if (this.#ending) instance.end(this.#ending);
+      const ending = await instance.run(held);
+      held = undefined;
+      switch (ending.kind) {
+        case 'stop':
+          return;
+        case 'fatal':
+          throw new VolumeError(ending.code, ending.reason);
+        case 'regrace':
+          log.warn(`${ending.reason}: starting again without them`);
+          held = await holdPort(address, settings.port);
+          break;
+        case 'crash': {
+          const pause = crashes.crashed(clock.monotonic());
+          if (pause === undefined) {
+            throw new VolumeError(
+              'unavailable',
+              `ganesha died ${crashes.recent} times within a minute: ${ending.reason}`,
+            );
+          }
+          log.error(`${ending.reason}: starting again`, { pauseMs: pause, attempt: crashes.recent });
+          held = await holdPort(address, settings.port);
+          await clock.sleep(pause, this.#stopping.signal).catch(() => undefined);
+          break;
+        }
+      }
+    }
+  }
+
+  /** The lease is or may be gone: the server must be dead before anything else happens. */
+  #die(reason: string): void {
+    const ending: Ending = { kind: 'fatal', code: 'unavailable', reason: `killed: ${reason}` };
+    this.#instance?.kill(ending);
+    this.#options.log.error(ending.reason);
+    this.#endAll(ending);
+  }
+
+  async #grantLease(leases: Lease[]): Promise<Lease> {
+    const { store, settings, clock, log } = this.#options;
+    const deadline = clock.monotonic() + settings.claimTimeoutMs;
+    for (;;) {
+      try {
+        const lease = await store.grantLease(settings.leaseMs);
+        leases.push(lease);
+        return lease;
+      } catch (error) {
+        const { retry, message } = toVolumeError(error);
+        if (!retry || clock.monotonic() >= deadline) throw error;
+        log.warn('no lease yet, trying again', { reason: message });
+        await clock.sleep(reachPauseMs, this.#stopping.signal);
+      }
+    }
+  }
+
+  #spec(volume: Mirror): { access?: string; uid?: number; gid?: number; mode?: number } {
+    const name = this.#options.settings.volume;
+    const entry = volume.entries.get(vfileKeys.spec(name));
+    if (!entry) throw new VolumeError('not_found', `there is no volume ${name}`);
+    const spec = volumeSpecSchema.parse(entry.value);
+    return checkOptions(spec.options, spec.baseDriver);
+  }
+
+  async #ownAddress(nodes: Mirror, swarm: SwarmView): Promise<string> {
+    const { nodeId, claimTimeoutMs } = this.#options.settings;
+    return nodes.waitFor(() => swarm.addressOf(nodeId), {
+      timeoutMs: claimTimeoutMs,
+      describe: () => `the vFile plugin of node ${nodeId} has not said which address the node has`,
+      signal: this.#stopping.signal,
+    });
+  }
+
+  /** Lets go of the volume: at once where it is certain that nothing serves it any more, else by letting the lease run out. */
+  async #giveUp(leases: readonly Lease[]): Promise<void> {
+    const { clock, log } = this.#options;
+    for (const lease of leases) {
+      if (this.#instance && !this.#instance.dead) {
+        log.error('ganesha is still there: the lease is left to run out');
+        lease.release();
+        continue;
+      }
+      await withDeadline(clock, revokeTimeoutMs, 'revoking the lease', lease.revoke()).catch((error) =>
+        log.warn(toVolumeError(error).message),
+      );
+    }
+  }
+}

@@ -1,0 +1,72 @@
+import { rename, statfs, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '../lib/clock.ts';
+import { type Run, run } from '../lib/exec.ts';
+import type { Log } from '../lib/log.ts';
+import { type VolumeLayout, volumeLayout } from './layout.ts';
+import { prepareVolume } from './prepare-volume.ts';
+import { type CleanedRecords, cleanRecoveryRecords } from './recovery-records.ts';
+import { RecoverySync } from './recovery-sync.ts';
+import { createWriteProbe, type WriteProbe } from './write-probe.ts';
+
+/** The mounted block volume and what is around it, as the supervisor uses it; a seam for tests. */
+export interface VolumeFiles {
+  readonly layout: VolumeLayout;
+  readonly writeProbe: WriteProbe;
+  /** See `prepareVolume`. */
+  prepare(options: {
+    volume: string;
+    servedBefore: boolean;
+    readOnly: boolean;
+    root: { readonly uid?: number; readonly gid?: number; readonly mode?: number };
+  }): Promise<void>;
+  /** See `cleanRecoveryRecords`. */
+  cleanRecords(mayReturn: (address: string) => boolean): Promise<CleanedRecords>;
+  /** Keeps the records of clients durable until the answer is called. */
+  followRecords(): Promise<() => void>;
+  /** Writes ganesha's configuration so that a reader sees the old or the new one. */
+  writeConfig(text: string): Promise<void>;
+  /** Size and use of the file system in bytes. */
+  capacity(): Promise<{ size: number; used: number }>;
+  /** Asks the kernel to write everything to the disk. */
+  sync(timeoutMs: number): Promise<void>;
+}
+
+/** The volume mounted at `exportRoot`. */
+export function openVolumeFiles(options: {
+  exportRoot: string;
+  configPath: string;
+  /** Under which ganesha keeps its records: the host's name, the same on every host. */
+  host: string;
+  clock: Clock;
+  log: Log;
+}): VolumeFiles {
+  const { exportRoot, configPath, host, clock, log } = options;
+  const layout = volumeLayout(exportRoot);
+  const runProgram: Run = run;
+  return {
+    layout,
+    writeProbe: createWriteProbe({ path: layout.probe, clock }),
+    prepare: async (how) => {
+      await prepareVolume({ ...how, layout, run: runProgram, log });
+    },
+    cleanRecords: (mayReturn) => cleanRecoveryRecords(layout.recovery, host, mayReturn),
+    followRecords: async () => {
+      const sync = new RecoverySync({ recoveryRoot: layout.recovery, log });
+      await sync.start();
+      return () => sync.stop();
+    },
+    writeConfig: async (text) => {
+      const temporary = `${configPath}.new`;
+      await writeFile(temporary, text, { mode: 0o600 });
+      await rename(temporary, configPath);
+    },
+    capacity: async () => {
+      const { bsize, blocks, bfree } = await statfs(exportRoot);
+      return { size: blocks * bsize, used: (blocks - bfree) * bsize };
+    },
+    sync: async (timeoutMs) => {
+      await runProgram('sync', ['-f', join(exportRoot, '.')], { timeoutMs });
+    },
+  };
+}

@@ -1,0 +1,97 @@
+import type { Clock } from '../lib/clock.ts';
+import { toVolumeError, VolumeError } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import type { EndOnce } from './ending.ts';
+import type { NfsNull } from './nfs-null.ts';
+import type { WriteProbe } from './write-probe.ts';
+
+/** Pause between the calls that wait for a starting server to answer, in ms. */
+const firstAnswerPauseMs = 20;
+
+/** What looking after a server needs. */
+export interface HealthOptions {
+  readonly address: string;
+  readonly port: number;
+  readonly nfsNull: NfsNull;
+  readonly writeProbe: WriteProbe;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly probeIntervalMs: number;
+  readonly probeTimeoutMs: number;
+  readonly probeMisses: number;
+  readonly writeProbeIntervalMs: number;
+  readonly writeProbeTimeoutMs: number;
+}
+
+/** Resolves when a server that has just been started answers, or `end` is over. @throws VolumeError `timeout`. */
+export async function firstAnswer(options: HealthOptions, timeoutMs: number, end: EndOnce): Promise<void> {
+  const { clock, nfsNull, address, port, probeTimeoutMs } = options;
+  const deadline = clock.monotonic() + timeoutMs;
+  while (!end.signal.aborted) {
+    try {
+      await nfsNull(address, port, probeTimeoutMs);
+      return;
+    } catch (error) {
+      if (clock.monotonic() >= deadline) {
+        const { message } = toVolumeError(error);
+        throw new VolumeError(
+          'timeout',
+          `ganesha does not serve ${timeoutMs} ms after its start: ${message}`,
+        );
+      }
+    }
+    await clock.sleep(firstAnswerPauseMs, end.signal).catch(() => undefined);
+  }
+}
+
+/** Calls the server again and again; ends it as crashed when it misses several answers in a row. */
+export async function watchAnswers(options: HealthOptions, end: EndOnce): Promise<void> {
+  const { clock, log, nfsNull, address, port } = options;
+  let misses = 0;
+  while (!end.signal.aborted) {
+    await clock.sleep(options.probeIntervalMs, end.signal).catch(() => undefined);
+    if (end.signal.aborted) return;
+    try {
+      await nfsNull(address, port, options.probeTimeoutMs);
+      misses = 0;
+    } catch (error) {
+      misses += 1;
+      const reason = toVolumeError(error).message;
+      log.warn('the server missed an answer', { misses, reason });
+      if (misses >= options.probeMisses) {
+        end.end({ kind: 'crash', reason: `ganesha hangs: ${misses} calls in a row failed; ${reason}` });
+      }
+    }
+  }
+}
+
+/**
+ * Writes to the disk once. `full` is said once per change, and no reason to end.
+ * @throws VolumeError `unavailable` when the disk does not take it.
+ */
+export async function proveWritable(options: HealthOptions, text: string): Promise<'writable' | 'full'> {
+  const { writeProbe, writeProbeTimeoutMs } = options;
+  try {
+    return await writeProbe(text, writeProbeTimeoutMs);
+  } catch (error) {
+    const { message } = toVolumeError(error);
+    throw new VolumeError('unavailable', message, { cause: error });
+  }
+}
+
+/** Writes to the disk again and again; a disk that does not take it ends this task: another host may reach it. */
+export async function watchDisk(options: HealthOptions, text: string, end: EndOnce): Promise<void> {
+  const { clock, log } = options;
+  let last = 'writable';
+  while (!end.signal.aborted) {
+    await clock.sleep(options.writeProbeIntervalMs, end.signal).catch(() => undefined);
+    if (end.signal.aborted) return;
+    try {
+      const found = await proveWritable(options, text);
+      if (found !== last) log.warn(found === 'full' ? 'the volume is full' : 'the volume has room again');
+      last = found;
+    } catch (error) {
+      end.end({ kind: 'fatal', code: 'unavailable', reason: toVolumeError(error).message });
+    }
+  }
+}

@@ -1,0 +1,91 @@
+import { mkdir } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { openStore } from '../etcd/etcd-store.ts';
+import { createMirror } from '../etcd/list-watch-mirror.ts';
+import { GaneshaLauncher } from '../fileserver/ganesha-process.ts';
+import { nfsNull } from '../fileserver/nfs-null.ts';
+import { readFileServerSettings } from '../fileserver/settings.ts';
+import { Supervisor } from '../fileserver/supervisor.ts';
+import { openVolumeFiles } from '../fileserver/volume-files.ts';
+import { systemClock as clock } from '../lib/clock.ts';
+import { errorTraits, toVolumeError } from '../lib/errors.ts';
+import { createLog } from '../lib/log.ts';
+import { createSwarmCertificates } from '../lib/swarm-certificates.ts';
+
+/** Ends the process at this long after it was asked to, whatever still hangs: a dead disk, an unreachable store. In ms. */
+const lastResortMs = 9_000;
+
+/** One volume's file server: the only process in its container besides ganesha. */
+async function main(): Promise<number> {
+  const settings = readFileServerSettings(process.env);
+  const base = createLog({
+    level: settings.logLevel,
+    process: 'file-server',
+    maxSizeMb: 10,
+    maxFiles: 5,
+    maxAgeDays: 28,
+  });
+  const log = base.child({ volume: settings.volume, node: settings.nodeId });
+  const stop = new AbortController();
+  const onSignal = (signal: NodeJS.Signals) => {
+    log.info(`${signal}: stopping`);
+    setTimeout(() => process.exit(errorTraits.timeout.exitCode), lastResortMs).unref();
+    stop.abort();
+  };
+  process.once('SIGTERM', onSignal);
+  process.once('SIGINT', onSignal);
+
+  await mkdir(settings.runDir, { recursive: true });
+  const configPath = join(settings.runDir, 'ganesha.conf');
+  const identity = createSwarmCertificates({ directory: settings.certificates, clock, log });
+  const endpoints = settings.managers.map((address) =>
+    address.includes(':')
+      ? `[${address}]:${settings.etcdClientPort}`
+      : `${address}:${settings.etcdClientPort}`,
+  );
+  const store = openStore({
+    identity,
+    endpoints: async () => endpoints,
+    clock,
+    log,
+    requestTimeoutMs: Math.min(5_000, settings.leaseMs),
+  });
+  const supervisor = new Supervisor({
+    settings,
+    store,
+    createMirror: (prefix) => createMirror({ store, prefix, clock, log }),
+    launcher: new GaneshaLauncher({
+      command: ['ganesha.nfsd'],
+      configPath,
+      pidPath: join(settings.runDir, 'ganesha.pid'),
+      clock,
+      log,
+    }),
+    files: openVolumeFiles({ exportRoot: settings.exportRoot, configPath, host: hostname(), clock, log }),
+    nfsNull,
+    clock,
+    log,
+  });
+  try {
+    await supervisor.run(stop.signal);
+    log.info('stopped');
+    return 0;
+  } catch (thrown) {
+    const error = toVolumeError(thrown);
+    log.error(`cannot serve: ${error.message}`, { code: error.code });
+    return errorTraits[error.code].exitCode;
+  } finally {
+    identity.stop();
+    await store.close().catch(() => undefined);
+  }
+}
+
+main().then(
+  // A write that hangs in the kernel must not keep the process: ganesha is dead or dies with this container.
+  (exitCode) => process.exit(exitCode),
+  (thrown: unknown) => {
+    console.error(toVolumeError(thrown).message);
+    process.exit(errorTraits[toVolumeError(thrown).code].exitCode);
+  },
+);
