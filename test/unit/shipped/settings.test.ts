@@ -1,0 +1,70 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { z } from 'zod';
+
+const root = join(import.meta.dirname, '../../..');
+const read = (file: string): string => readFileSync(join(root, file), 'utf8');
+
+/** Names of the environment's settings that a source file reads. */
+function settingsIn(file: string): Set<string> {
+  return new Set([...read(file).matchAll(/^\s+(V(?:FILE|DVS)_[A-Z_]+):/gm)].map((match) => match[1] ?? ''));
+}
+const allSource = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.ts'))
+  .map((file) => read(join('src', file)))
+  .join('\n');
+
+const pluginSchema = z.object({
+  env: z.array(z.object({ name: z.string(), value: z.string(), settable: z.array(z.string()).optional() })),
+});
+const plugin = (name: string) =>
+  pluginSchema.parse(JSON.parse(read(`plugin-config/${name}/config.json`))).env;
+const stackText = read('swarm-stack.yml');
+const stack = z
+  .object({ services: z.record(z.string(), z.object({ environment: z.record(z.string(), z.string()) })) })
+  .parse(parse(stackText, { merge: true }));
+
+describe('the configuration of the managed plugins', () => {
+  it.each([
+    ['vfile', 'src/vfile/settings.ts'],
+    ['vdvs', 'src/vdvs/settings.ts'],
+  ])(
+    '%s has every setting that its product reads, settable and with the default of the code',
+    (name, file) => {
+      if (!existsSync(join(root, file))) throw new Error(`${file} is missing`);
+      const variables = plugin(name).filter((variable) => variable.name !== 'VFILE_VERSION');
+      for (const variable of variables) {
+        expect(variable).toMatchObject({ value: '', settable: ['value'] });
+      }
+      expect(new Set(variables.map((variable) => variable.name))).toEqual(settingsIn(file));
+    },
+  );
+});
+
+describe('the stack file', () => {
+  it('names only settings that some program reads', () => {
+    const names = Object.values(stack.services).flatMap((service) => Object.keys(service.environment));
+    expect([...new Set(names)].filter((name) => !allSource.includes(name))).toEqual([]);
+  });
+
+  it('hands every setting of the plugins to the installer, except what names their own insides', () => {
+    const inside = [
+      'VFILE_VERSION',
+      'VFILE_CERTIFICATES',
+      'VFILE_CERTIFICATES_HOST_PATH',
+      'VFILE_DOCKER_SOCKET',
+      // The manager's business; a plugin shares the set of settings only.
+      'VFILE_FILESERVER_IMAGE',
+      'VFILE_FILESERVER_CAPABILITIES',
+    ];
+    const given = Object.keys(stack.services.plugins?.environment ?? {});
+    const wanted = [...plugin('vfile'), ...plugin('vdvs')].map((variable) => variable.name);
+    expect(wanted.filter((name) => !given.includes(name) && !inside.includes(name))).toEqual([]);
+  });
+
+  it('nests no variables, which the Docker client cannot read', () => {
+    expect(stackText).not.toMatch(/\$\{[^}]*\$\{/);
+  });
+});
