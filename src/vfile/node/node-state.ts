@@ -29,6 +29,8 @@ export type NodeMemory = Omit<z.infer<typeof schema>, 'v' | 'boot'>;
  */
 export interface NodeState {
   readonly memory: NodeMemory;
+  /** Whether the host was started again since the memory was written; false when that is not known. */
+  readonly rebooted: boolean;
   /** Changes the memory and writes it out soon. */
   update(change: Partial<NodeMemory>): void;
   /** Resolves when all that was changed is in the file. */
@@ -37,30 +39,36 @@ export interface NodeState {
 
 const nothing: NodeMemory = { inUse: {}, managers: [], known: {} };
 
-async function load(path: string, boot: string, log: Log): Promise<NodeMemory> {
+async function load(
+  path: string,
+  boot: string,
+  log: Log,
+): Promise<{ memory: NodeMemory; rebooted: boolean }> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');
   } catch {
-    return nothing;
+    return { memory: nothing, rebooted: false };
   }
   try {
     const { v: _v, boot: savedBoot, ...memory } = schema.parse(JSON.parse(text));
     // Transports and mounts end with the kernel; their IDs come again for others.
-    return savedBoot === boot ? memory : { ...memory, inUse: {} };
+    if (savedBoot === boot) return { memory, rebooted: false };
+    return { memory: { ...memory, inUse: {} }, rebooted: true };
   } catch (thrown) {
     log.warn('ignored a damaged state file', { path, error: toVolumeError(thrown).message });
-    return nothing;
+    return { memory: nothing, rebooted: false };
   }
 }
 
-async function replaceFile(path: string, text: string): Promise<void> {
+/** @param durable whether it must survive a power cut; what belongs to this boot need not */
+async function replaceFile(path: string, text: string, durable: boolean): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const temporary = `${path}.new`;
   const file = await open(temporary, 'w', 0o600);
   try {
     await file.writeFile(text);
-    await file.sync();
+    if (durable) await file.sync();
   } finally {
     await file.close();
   }
@@ -70,15 +78,19 @@ async function replaceFile(path: string, text: string): Promise<void> {
 /** Opens the memory in `path`. @param boot the kernel's boot ID. */
 export async function openNodeState(parts: { path: string; boot: string; log: Log }): Promise<NodeState> {
   const { path, boot, log } = parts;
-  let memory = await load(path, boot, log);
+  const loaded = await load(path, boot, log);
+  let { memory } = loaded;
   let dirty = false;
+  let durable = false;
   let writing: Promise<void> | undefined;
 
   const write = async (): Promise<void> => {
     while (dirty) {
+      const sync = durable;
       dirty = false;
+      durable = false;
       try {
-        await replaceFile(path, JSON.stringify({ v: 1, boot, ...memory }));
+        await replaceFile(path, JSON.stringify({ v: 1, boot, ...memory }), sync);
       } catch (thrown) {
         log.warn('cannot write the state file', { path, error: toVolumeError(thrown).message });
       }
@@ -93,12 +105,14 @@ export async function openNodeState(parts: { path: string; boot: string; log: Lo
   };
 
   return {
+    rebooted: loaded.rebooted,
     get memory() {
       return memory;
     },
     update(change) {
       memory = { ...memory, ...change };
       dirty = true;
+      if (Object.keys(change).some((key) => key !== 'inUse')) durable = true;
       startWriting();
     },
     async saved() {

@@ -30,13 +30,17 @@ export interface Retargeter {
   /**
    * Looks after a volume from now on. `transports` are those that an earlier process knew: one that is not connected does
    * not tell its port, so it cannot be found.
+   * @returns how many transports are known after a first look. Never rejects.
    */
-  track(volume: string, port: number, transports?: readonly string[]): void;
+  track(volume: string, port: number, transports?: readonly string[]): Promise<number>;
+  tracks(volume: string): boolean;
   untrack(volume: string): void;
   /** Something changed: decide again, at once. Without a name: all volumes. */
   look(volume?: string): void;
   /** Why a volume's transports are not where they should be, for users; `undefined` when all is well. */
   problem(volume: string): string | undefined;
+  /** The same for all volumes of this node, each with its name. */
+  problems(): string[];
   /** Stops, calling off writes under way; transports stay where they are. */
   stop(): Promise<void>;
 }
@@ -62,8 +66,8 @@ interface RetargeterParts {
   serving: (volume: string) => Serving;
   clock: Clock;
   log: Log;
-  /** Called when the set of a volume's transports changed: to be remembered for the next process. */
-  remember: (volume: string, transports: readonly string[]) => void;
+  /** Called when a volume's transports changed, to be remembered for the next process; without any: forget the volume. */
+  remember: (volume: string, port: number, transports?: string[]) => void;
   times?: RetargetTimes;
 }
 
@@ -99,7 +103,7 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
 
   const forget = (entry: Tracked, id: string): void => {
     entry.transports.delete(id);
-    remember(entry.volume, [...entry.transports.keys()]);
+    remember(entry.volume, entry.port, [...entry.transports.keys()]);
   };
 
   const move = async (entry: Tracked, id: string, signal: AbortSignal): Promise<Outcome> => {
@@ -137,8 +141,9 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
           return await move(entry, id, signal);
         } catch (thrown) {
           if (signal.aborted) return 'moved';
-          entry.problem = `transport ${id}: ${toVolumeError(thrown).message}`;
-          log.warn('could not move a transport', { volume: entry.volume, error: entry.problem });
+          const problem = `transport ${id}: ${toVolumeError(thrown).message}`;
+          if (problem !== entry.problem) log.warn('could not move', { volume: entry.volume, error: problem });
+          entry.problem = problem;
           return 'failed';
         }
       }),
@@ -193,7 +198,7 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
         due ||= decide(entry, transport).do !== 'leave';
       }
       const now = [...entry.transports.keys()];
-      if (now.join() !== before) remember(entry.volume, now);
+      if (now.join() !== before) remember(entry.volume, entry.port, now);
       if (now.length === 0 && clock.monotonic() - entry.since > times.missingAfterMs) {
         entry.problem = `no transport with port ${entry.port} in sysfs: this node cannot follow a failover of the volume`;
       }
@@ -219,14 +224,19 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
   };
   const ticking = timer();
 
+  const untrack = (volume: string): void => {
+    const entry = tracked.get(volume);
+    if (!entry) return;
+    tracked.delete(volume);
+    entry.interrupt.abort();
+    remember(volume, entry.port);
+    void parking.close(entry.port);
+  };
+
   return {
-    track(volume, port, known = []) {
-      const existing = tracked.get(volume);
-      if (existing?.port === port) {
-        void scanOnce();
-        return;
-      }
-      const entry: Tracked = {
+    async track(volume, port, known = []) {
+      if (tracked.get(volume)?.port !== port) untrack(volume);
+      const entry: Tracked = tracked.get(volume) ?? {
         volume,
         port,
         transports: new Map(known.map((id) => [id, undefined])),
@@ -239,16 +249,13 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
       };
       tracked.set(volume, entry);
       lookAt(entry);
-      void (scanning ?? Promise.resolve()).then(scanOnce);
+      // A scan under way may have passed already.
+      await scanning;
+      await scanOnce();
+      return entry.transports.size;
     },
-    untrack(volume) {
-      const entry = tracked.get(volume);
-      if (!entry) return;
-      tracked.delete(volume);
-      entry.interrupt.abort();
-      remember(volume, []);
-      void parking.close(entry.port);
-    },
+    tracks: (volume) => tracked.has(volume),
+    untrack,
     look(volume) {
       if (volume === undefined) for (const entry of tracked.values()) lookAt(entry);
       else {
@@ -257,6 +264,10 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
       }
     },
     problem: (volume) => tracked.get(volume)?.problem,
+    problems: () =>
+      [...tracked.values()].flatMap(({ volume, problem }) =>
+        problem ? [`volume ${volume}: ${problem}`] : [],
+      ),
     async stop() {
       stopped.abort();
       for (const entry of tracked.values()) entry.interrupt.abort();
