@@ -4,15 +4,18 @@ import { mkdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { VolumeError } from '../../../src/lib/errors.ts';
-import { dockerCommand } from './docker-cli.ts';
+import { type DockerCommand, dockerCommand } from './docker-cli.ts';
 import { engineGet } from './engine.ts';
 import type { LabPaths } from './paths.ts';
+import { childrenOf } from './processes.ts';
 import { waitFor } from './wait.ts';
 
 /** A running engine on the disk that the hosts' disks are made of. */
 export interface Builder {
   /** Runs the Docker command line against it; throws with the end of its output when it fails. */
-  docker(args: readonly string[], timeoutMs: number, env?: Readonly<Record<string, string>>): Promise<string>;
+  docker(args: readonly string[], timeoutMs: number): Promise<string>;
+  /** Where this machine finds a path of the engine's own file system. */
+  path(inside: string): string;
 }
 
 /**
@@ -68,8 +71,18 @@ export async function withBuilder<T>(
     if (!started) {
       throw new VolumeError('internal', `the engine that prepares the disk ended: ${failure(door, errors)}`);
     }
+    const init = childrenOf(child.pid ?? 0)[0];
     return await action({
-      docker: (args, timeoutMs, env) => docker(paths, tree, door, args, timeoutMs, env, signal),
+      docker: (args, timeoutMs) => {
+        const command = dockerCommand(
+          tree,
+          join(paths.dir, 'docker-config'),
+          join(door, 'docker.sock'),
+          args,
+        );
+        return runDocker(command, args, { timeoutMs, cwd: paths.repo, signal });
+      },
+      path: (inside) => `/proc/${init}/root${inside}`,
     });
   } finally {
     child.stdin.end();
@@ -80,29 +93,23 @@ export async function withBuilder<T>(
   }
 }
 
-async function docker(
-  paths: LabPaths,
-  tree: string,
-  door: string,
+async function runDocker(
+  command: DockerCommand,
   args: readonly string[],
-  timeoutMs: number,
-  env: Readonly<Record<string, string>> | undefined,
-  signal: AbortSignal | undefined,
+  options: { timeoutMs: number; cwd: string; signal: AbortSignal | undefined },
 ): Promise<string> {
-  const command = dockerCommand(tree, join(paths.dir, 'docker-config'), join(door, 'docker.sock'), args);
   const result = await execa(command.file, command.args, {
-    timeout: timeoutMs,
+    timeout: options.timeoutMs,
     reject: false,
     stdin: 'ignore',
     all: true,
-    cwd: paths.repo,
-    env: { ...command.env, ...env },
-    ...(signal ? { cancelSignal: signal } : {}),
+    cwd: options.cwd,
+    env: command.env,
+    ...(options.signal ? { cancelSignal: options.signal } : {}),
   });
   if (result.exitCode === 0) return result.stdout;
-  const why = result.timedOut
-    ? `not finished after ${timeoutMs / 1000} s`
-    : result.all.split('\n').slice(-15).join('\n');
+  const tail = () => result.all.split('\n').slice(-15).join('\n');
+  const why = result.timedOut ? `not finished after ${options.timeoutMs / 1000} s` : tail();
   throw new VolumeError('internal', `docker ${args.join(' ')}: ${why}`);
 }
 

@@ -41,7 +41,7 @@ export function upSteps(lab: Lab, options: UpOptions, signal?: AbortSignal): Ste
       run: async (say) => {
         if (made.tree === undefined) throw new VolumeError('internal', 'the tree has not been prepared');
         if (readLabState(paths)) return say('the hosts have theirs');
-        const content = options.bare ? undefined : await productContent(paths, made.tree, say, signal);
+        const content = options.bare ? undefined : await productContent(paths, say, signal);
         const base = await prepareBaseDisk(paths, made.tree, content, say, signal);
         await emptyFolder(paths.logs);
         const { nodes, managers } = options;
