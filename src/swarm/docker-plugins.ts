@@ -50,9 +50,9 @@ const pluginSchema = z
       ],
     };
   });
-const privilegesSchema = z
-  .array(z.object({ Name: z.string(), Description: z.string(), Value: z.array(z.string()) }))
-  .nullable();
+const privilege = z.object({ Name: z.string(), Description: z.string(), Value: z.array(z.string()) });
+// An engine that cannot reach the registry says `null` here; the pull then tells why.
+const privilegesSchema = z.union([z.array(privilege), z.null(), z.literal('null\n'), z.literal('null')]);
 const rootSchema = z.object({ DockerRootDir: z.string() }).transform((info) => info.DockerRootDir);
 
 /** What dockerode's own plugin calls cannot say: queries together with bodies that are lists. */
@@ -144,7 +144,7 @@ export function createDockerPlugins({
       method: 'POST',
       path,
       query: { remote, name },
-      body: privileges ?? [],
+      body: Array.isArray(privileges) ? privileges : [],
     });
     const failure = pullFailure(answer);
     if (failure !== undefined) throw new VolumeError('unavailable', `${what}: ${failure}`);
