@@ -52,7 +52,7 @@ const pluginSchema = z
   });
 const privilege = z.object({ Name: z.string(), Description: z.string(), Value: z.array(z.string()) });
 // An engine that cannot reach the registry says `null` here; the pull then tells why.
-const privilegesSchema = z.union([z.array(privilege), z.null(), z.literal('null\n'), z.literal('null')]);
+const privilegesSchema = z.union([z.array(privilege), z.literal('null').transform(() => [])]);
 const rootSchema = z.object({ DockerRootDir: z.string() }).transform((info) => info.DockerRootDir);
 
 /** What dockerode's own plugin calls cannot say: queries together with bodies that are lists. */
@@ -124,7 +124,11 @@ export function createDockerPlugins({
               options: { _query: request.query ?? {}, _body: request.body ?? {} },
               abortSignal,
             },
-            (error, answer) => (error ? reject(error) : resolve(answer)),
+            (error, answer) => {
+              if (error) reject(error);
+              // What is not one JSON value comes as it is.
+              else resolve(Buffer.isBuffer(answer) ? answer.toString().trim() : answer);
+            },
           );
         }),
     );
@@ -144,7 +148,7 @@ export function createDockerPlugins({
       method: 'POST',
       path,
       query: { remote, name },
-      body: Array.isArray(privileges) ? privileges : [],
+      body: privileges,
     });
     const failure = pullFailure(answer);
     if (failure !== undefined) throw new VolumeError('unavailable', `${what}: ${failure}`);
