@@ -37,11 +37,14 @@ export interface AttemptOptions {
 
 const endpointRefreshMs = 15_000;
 const probeMs = 2_000;
+const connectAnewMs = 5_000;
 
 interface Member {
   client: MemberClient;
   /** Monotonic ms of the last failure; 0 when it is well as far as is known. */
   failedAt: number;
+  /** Monotonic ms at which the client was made. */
+  madeAt: number;
 }
 
 /**
@@ -135,8 +138,7 @@ export class EtcdConnections {
   failed(client: MemberClient, thrown: unknown): void {
     const member = this.#members.get(client.address);
     if (!member || member.client !== client) return;
-    // A connection attempt to a host without power can hang for minutes in the kernel: begin a new one next time.
-    if (thrown instanceof NotConnected) this.#replace(member);
+    if (thrown instanceof NotConnected) this.#connectAnew(member);
     const first = member.failedAt === 0;
     member.failedAt = this.#options.clock.monotonic();
     if (first) this.#probe(member).catch(() => undefined);
@@ -167,6 +169,15 @@ export class EtcdConnections {
     const { address } = member.client;
     member.client.close();
     member.client = createMemberClient(address, this.#tls);
+    member.madeAt = this.#options.clock.monotonic();
+  }
+
+  /**
+   * A connection attempt to a host without power hangs for minutes in the kernel: once in a while begin a new one. Not each
+   * time, because on a slow host a handshake may need longer than one call waits for it.
+   */
+  #connectAnew(member: Member): void {
+    if (this.#options.clock.monotonic() - member.madeAt > connectAnewMs) this.#replace(member);
   }
 
   async #probe(member: Member): Promise<void> {
@@ -178,7 +189,7 @@ export class EtcdConnections {
         await client.kv.range({ key: Buffer.from('/'), count_only: true }, { deadline: Date.now() + 1_000 });
         if (member.client === client) member.failedAt = 0;
       } catch (thrown) {
-        if (thrown instanceof NotConnected && member.client === client) this.#replace(member);
+        if (thrown instanceof NotConnected && member.client === client) this.#connectAnew(member);
       }
     }
   }
@@ -199,11 +210,12 @@ export class EtcdConnections {
     }
   }
 
-  /** Reads identity and addresses again, at most once a second; never rejects. */
+  /** Reads identity and addresses again, at most once a second once some are known; never rejects. */
   #refresh(): Promise<void> {
     const { clock } = this.#options;
     if (this.#refreshing) return this.#refreshing;
-    if (clock.monotonic() - this.#refreshedAt < 1_000) return Promise.resolve();
+    const rest = this.#members.size > 0 ? 1_000 : 100;
+    if (clock.monotonic() - this.#refreshedAt < rest) return Promise.resolve();
     this.#refreshing = this.#read().finally(() => {
       this.#refreshing = undefined;
       this.#refreshedAt = clock.monotonic();
@@ -231,7 +243,12 @@ export class EtcdConnections {
     for (const address of new Set(addresses)) {
       const known = before.get(address);
       before.delete(address);
-      this.#members.set(address, known ?? { client: createMemberClient(address, this.#tls), failedAt: 0 });
+      const fresh = (): Member => ({
+        client: createMemberClient(address, this.#tls),
+        failedAt: 0,
+        madeAt: this.#options.clock.monotonic(),
+      });
+      this.#members.set(address, known ?? fresh());
     }
     for (const member of before.values()) member.client.close();
   }

@@ -1,0 +1,115 @@
+import type { IMember } from 'etcd3';
+import type { Clock } from '../../lib/clock.ts';
+import { toVolumeError } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
+import type { NodeIdentitySource } from '../../lib/node-identity.ts';
+import { EtcdConnections } from '../etcd-connections.ts';
+import type { ClusterView, Member } from './types.ts';
+
+/** How the members are reached. */
+export interface ClusterAdminOptions {
+  readonly identity: NodeIdentitySource;
+  readonly endpoints: () => Promise<readonly string[]>;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** What a member says of itself. */
+export interface OwnStatus {
+  readonly memberId: string;
+  readonly clusterId: string;
+  readonly leader: boolean;
+}
+
+const timeoutMs = 4_000;
+
+function hostOf(url: string): string {
+  return new URL(url).hostname;
+}
+
+function memberOf(member: IMember): Member {
+  const [peerUrl] = member.peerURLs;
+  return {
+    id: member.ID,
+    nodeId: peerUrl ? hostOf(peerUrl) : member.name,
+    started: member.name !== '',
+    learner: member.isLearner,
+    peerUrls: member.peerURLs,
+    clientAddresses: member.clientURLs.map((url) => new URL(url).host),
+  };
+}
+
+/** Reads and changes the cluster's membership, through any member that answers. */
+export class ClusterAdmin {
+  readonly #connections: EtcdConnections;
+
+  constructor(options: ClusterAdminOptions) {
+    this.#connections = new EtcdConnections({ ...options, requestTimeoutMs: timeoutMs });
+  }
+
+  /** The members, as confirmed by a quorum just now; never rejects. @param patienceMs how long to ask. */
+  async view(patienceMs: number): Promise<ClusterView> {
+    try {
+      const traits = { what: 'list members', repeatable: true, timeoutMs: patienceMs };
+      return await this.#connections.call(traits, async (member, options) => {
+        // etcd 3.4 answers the list from the member's own memory: the read before it proves that it is up to date.
+        await member.kv.range({ key: Buffer.from('/'), count_only: true }, options);
+        const response = await member.cluster.memberList({ linearizable: true }, options);
+        return {
+          answers: true,
+          clusterId: response.header.cluster_id,
+          members: response.members.map(memberOf),
+        };
+      });
+    } catch (thrown) {
+      return { answers: false, why: toVolumeError(thrown).message };
+    }
+  }
+
+  /** What the reached member says of itself; `undefined` when it does not answer or knows no leader. */
+  async status(): Promise<OwnStatus | undefined> {
+    try {
+      const traits = { what: 'status', repeatable: true, timeoutMs: 2_000 };
+      return await this.#connections.call(traits, async (member, options) => {
+        const { header, leader } = await member.maintenance.status(options);
+        return {
+          memberId: header.member_id,
+          clusterId: header.cluster_id,
+          leader: leader === header.member_id,
+        };
+      });
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Adds a member without a vote. An unknown outcome is thrown as `unavailable`; the next view shows it. */
+  async addLearner(peerUrl: string): Promise<void> {
+    await this.#connections.call({ what: `add member ${peerUrl}`, repeatable: false }, (member, options) =>
+      member.cluster.memberAdd({ peerURLs: [peerUrl], isLearner: true }, options),
+    );
+  }
+
+  /** Gives a learner its vote. @throws VolumeError `conflict` as long as it lags behind. */
+  async promote(id: string): Promise<void> {
+    await this.#connections.call({ what: `promote member ${id}`, repeatable: false }, (member, options) =>
+      member.cluster.memberPromote({ ID: id }, options),
+    );
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.#connections.call({ what: `remove member ${id}`, repeatable: false }, (member, options) =>
+      member.cluster.memberRemove({ ID: id }, options),
+    );
+  }
+
+  async update(id: string, peerUrl: string): Promise<void> {
+    await this.#connections.call({ what: `update member ${id}`, repeatable: false }, (member, options) =>
+      member.cluster.memberUpdate({ ID: id, peerURLs: [peerUrl] }, options),
+    );
+  }
+
+  close(): void {
+    this.#connections.close();
+  }
+}
