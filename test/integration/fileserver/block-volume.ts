@@ -1,0 +1,64 @@
+import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { run } from '../../../src/lib/exec.ts';
+
+/** A small block volume: a file, a loop device, a mounted file system. */
+export interface BlockVolume {
+  /** Where it is mounted. */
+  readonly root: string;
+  /** The loop device's file. */
+  readonly image: string;
+  readonly device: string;
+  /** What the disk holds at this moment, as after a power cut: mounted from a copy, its journal replayed. */
+  afterPowerCut<T>(look: (root: string) => Promise<T>): Promise<T>;
+  remove(): Promise<void>;
+}
+
+const timeoutMs = 30_000;
+
+async function attach(image: string): Promise<string> {
+  return (await run('losetup', ['--find', '--show', image], { timeoutMs })).stdout.trim();
+}
+
+/** Makes and mounts one. Needs root. */
+export async function createBlockVolume(fsType: 'ext4' | 'xfs', sizeMb = 320): Promise<BlockVolume> {
+  const dir = await mkdtemp(join(tmpdir(), 'vfile-volume-'));
+  const image = join(dir, 'disk.img');
+  const root = join(dir, 'mnt');
+  await mkdir(root);
+  await run('truncate', ['-s', `${sizeMb}M`, image], { timeoutMs });
+  await run(`mkfs.${fsType}`, fsType === 'ext4' ? ['-q', '-F', image] : ['-q', image], { timeoutMs });
+  const device = await attach(image);
+  await run('mount', ['-t', fsType, device, root], { timeoutMs });
+  return {
+    root,
+    image,
+    device,
+    afterPowerCut: async (look) => {
+      const copy = join(dir, 'copy.img');
+      const at = join(dir, 'copy');
+      await copyFile(image, copy);
+      await mkdir(at, { recursive: true });
+      const second = await attach(copy);
+      try {
+        await run('mount', ['-t', fsType, ...(fsType === 'xfs' ? ['-o', 'nouuid'] : []), second, at], {
+          timeoutMs,
+        });
+        try {
+          return await look(at);
+        } finally {
+          await run('umount', [at], { timeoutMs });
+        }
+      } finally {
+        await run('losetup', ['--detach', second], { timeoutMs });
+        await rm(copy);
+      }
+    },
+    remove: async () => {
+      await run('umount', [root], { timeoutMs, okCodes: [0, 32] });
+      await run('losetup', ['--detach', device], { timeoutMs, okCodes: [0, 1] });
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
