@@ -51,6 +51,11 @@ export const volumeStatusSchema = z.object({
   since: z.string(),
   /** RFC 3339: until when what it waits for should have come; passed, the state says so. */
   deadline: z.string().optional(),
+  /**
+   * Whether the base volume may have been created for this volume: no volume of its name existed before, so
+   * whatever has the name is ours. Nothing is ever removed without it.
+   */
+  baseAsked: z.boolean().optional(),
   /** Whether the base volume is known to exist. */
   baseReady: z.boolean(),
   /** The last server that was seen to serve. */

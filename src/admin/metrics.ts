@@ -1,0 +1,104 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { ManagerEvent } from '../vfile/manager/events.ts';
+import { volumeStates } from '../vfile/types.ts';
+import type { AdminData } from './admin-data.ts';
+
+/** Metrics of a manager: what the store holds (on every manager) and what this one did while it led. */
+export interface Metrics {
+  readonly registry: Registry;
+  /** Counts what happened. */
+  observe(event: ManagerEvent): void;
+}
+
+/** Buckets for what should take seconds, in seconds. */
+const secondsBuckets = [0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 30, 60, 120];
+
+/** Makes the metrics in a registry of their own. */
+export function createMetrics({ data }: { readonly data: AdminData }): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  new Gauge({
+    name: 'vfile_volumes',
+    help: 'Volumes by state',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      for (const state of volumeStates) this.set({ state }, 0);
+      for (const { state } of data.volumes()) this.inc({ state });
+    },
+  });
+  new Gauge({
+    name: 'vfile_volume_mounts',
+    help: 'Nodes that have the volume mounted',
+    labelNames: ['volume'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name, mounts } of data.volumes()) this.set({ volume: name }, mounts.length);
+    },
+  });
+  new Gauge({
+    name: 'vfile_volume_bytes',
+    help: 'Size and use of the file systems of volumes that are being served',
+    labelNames: ['volume', 'kind'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name, capacity } of data.volumes()) {
+        if (!capacity) continue;
+        this.set({ volume: name, kind: 'size' }, capacity.size);
+        this.set({ volume: name, kind: 'used' }, capacity.used);
+      }
+    },
+  });
+  new Gauge({
+    name: 'vfile_nodes_alive',
+    help: 'Nodes whose plugin is alive',
+    registers,
+    collect() {
+      this.set(data.nodes().length);
+    },
+  });
+  new Gauge({
+    name: 'vfile_store_synced',
+    help: '1 while contact with etcd is good',
+    registers,
+    collect() {
+      this.set(data.freshness().synced ? 1 : 0);
+    },
+  });
+  const leading = new Gauge({ name: 'vfile_leading', help: '1 on the manager that leads', registers });
+  const failovers = new Counter({ name: 'vfile_failovers_total', help: 'Failovers finished', registers });
+  const failoverSeconds = new Histogram({
+    name: 'vfile_failover_seconds',
+    help: 'From the loss of a server until the volume was served again',
+    buckets: secondsBuckets,
+    registers,
+  });
+  const steps = new Histogram({
+    name: 'vfile_step_seconds',
+    help: 'Steps done by this manager',
+    labelNames: ['step'],
+    buckets: secondsBuckets,
+    registers,
+  });
+  const failures = new Counter({
+    name: 'vfile_step_failures_total',
+    help: 'Steps that failed and were tried again',
+    labelNames: ['step'],
+    registers,
+  });
+  return {
+    registry,
+    observe(event) {
+      if (event.type === 'leading') leading.set(1);
+      else if (event.type === 'following') leading.set(0);
+      else if (event.type === 'step') steps.observe({ step: event.step }, event.durationMs / 1_000);
+      else if (event.type === 'failed') failures.inc({ step: event.step });
+      else if (event.type === 'failover') {
+        failovers.inc();
+        if (event.record.durationMs !== undefined) failoverSeconds.observe(event.record.durationMs / 1_000);
+      }
+    },
+  };
+}

@@ -1,0 +1,107 @@
+import type { ServiceState, TaskState } from '../../swarm/swarm.ts';
+import type { Read } from '../read-volume.ts';
+import type { VfileSettings } from '../settings.ts';
+import type { MountRecord, ServerClaim, ServerRecord, VolumeSpec, VolumeStatus } from '../types.ts';
+
+/** What is known of a node when a volume is planned. */
+export interface NodeFacts {
+  readonly id: string;
+  readonly host: string;
+  /** False for a node that mounts a volume but has left the Swarm. */
+  readonly inSwarm: boolean;
+  readonly availability: 'active' | 'pause' | 'drain';
+  /** Swarm's own opinion; up to 15 s late for a dead node. */
+  readonly state: 'ready' | 'down' | 'unknown' | 'disconnected';
+  /** Whether the node's plugin holds its lease: the fastest sign of life there is. */
+  readonly alive: boolean;
+  /** For how long this manager has missed the sign of life, ms; 0 while alive. */
+  readonly silentMs: number;
+  readonly drivers: readonly string[];
+  /** Whether the Swarm's, etcd's or vFile's leader runs there: losing it too costs an election. */
+  readonly leads: boolean;
+  /** Number of volumes served from there. */
+  readonly servers: number;
+}
+
+/**
+ * What the worker of a volume remembers between two looks; all times are the monotonic clock's ms. Nothing in it is
+ * needed for correctness: a new leader begins with none and at worst waits once more.
+ */
+export interface VolumeMemory {
+  /** Since when nobody uses the volume. */
+  readonly unusedSince?: number;
+  /** Since when somebody uses the volume and no server serves. */
+  readonly unservedSince?: number;
+  /** Since when there is no claim although there should be. */
+  readonly claimMissingSince?: number;
+  /** The newest claim that was seen, and since when. */
+  readonly lastClaim?: { readonly claim: ServerClaim; readonly since: number };
+  /** The last replacement of the task: which was the newest task then. */
+  readonly replaced?: { readonly at: number; readonly taskId: string | undefined };
+  /** The step that failed last, if none succeeded since. */
+  readonly failed?: {
+    readonly step: string;
+    readonly message: string;
+    readonly attempts: number;
+  };
+}
+
+/** Everything a plan is made from. Nothing else may decide. */
+export interface Observed {
+  readonly name: string;
+  readonly spec: Read<VolumeSpec>;
+  /** As last persisted. */
+  readonly status: VolumeStatus | undefined;
+  readonly mounts: readonly Read<MountRecord>[];
+  readonly claim: ServerClaim | undefined;
+  readonly server: ServerRecord | undefined;
+  readonly service: ServiceState | undefined;
+  /** Tasks of the service; only looked up while no server serves. */
+  readonly tasks: readonly TaskState[];
+  readonly nodes: readonly NodeFacts[];
+  readonly memory: VolumeMemory;
+  readonly settings: Pick<
+    VfileSettings,
+    'baseDriver' | 'lingerMs' | 'serverLeaseMs' | 'deadNodeMs' | 'startDeadlineMs'
+  >;
+  /** Monotonic ms. */
+  readonly now: number;
+}
+
+/** What to do next, as data. */
+export type Step =
+  /** Makes sure that no foreign volume has the base volume's name, before it is ever created (or removed). */
+  | { readonly do: 'checkBase' }
+  | { readonly do: 'createBase' }
+  | { readonly do: 'createService'; readonly constraints: readonly string[] }
+  | {
+      readonly do: 'replaceTask';
+      readonly service: ServiceState;
+      readonly constraints: readonly string[];
+      /** The newest task at that moment: the one to be replaced. */
+      readonly taskId: string | undefined;
+    }
+  | { readonly do: 'stopService'; readonly serviceId: string }
+  | { readonly do: 'removeBase' }
+  | { readonly do: 'forget' }
+  | { readonly do: 'clearDeleting'; readonly mount: Read<MountRecord> }
+  | { readonly do: 'dropMount'; readonly mount: Read<MountRecord> };
+
+/** The answer of the planner. `reason` is for users: what is being done, or what is waited for and why. */
+export type Plan =
+  | {
+      readonly kind: 'step';
+      readonly step: Step;
+      readonly state: VolumeStatus['state'];
+      readonly reason: string;
+    }
+  | {
+      readonly kind: 'wait';
+      readonly state: VolumeStatus['state'];
+      readonly reason: string;
+      /** Monotonic ms by which what is waited for should have come. */
+      readonly deadline: number;
+      /** Look again after this many ms although nothing was reported. */
+      readonly lookAfterMs: number;
+    }
+  | { readonly kind: 'done'; readonly state: VolumeStatus['state']; readonly reason: string };

@@ -1,0 +1,153 @@
+import type { TaskState } from '../../swarm/swarm.ts';
+import type { Observed, Plan } from './observed.ts';
+import { admits, placeServer, unfitFor } from './place-server.ts';
+
+/** A file server whose ganesha died restarts it in place; its host is fine, so that is fastest. So long it may take. */
+const restartInPlaceMs = 10_000;
+/** A task that ended on a live host is restarted by Swarm at once; so long it may take until a new one shows. */
+const swarmRestartMs = 3_000;
+/** How long Swarm may take to act upon an order. */
+const swarmActsMs = 5_000;
+/** Look again at what nothing reports: Swarm's tasks. */
+const pollMs = 250;
+
+/** Why a new task is wanted. */
+interface Replace {
+  readonly cause: string;
+  /** Node to keep away from. */
+  readonly avoid?: string | undefined;
+}
+
+/** The newest task that Swarm means to run. */
+export function newestTask(tasks: readonly TaskState[]): TaskState | undefined {
+  return tasks
+    .filter((task) => task.desired === 'running' || task.desired === 'ready')
+    .sort((a, b) => b.createdAt - a.createdAt)[0];
+}
+
+/** What went wrong with the last tasks, for users; '' when Swarm reports nothing. */
+function lastTrouble(tasks: readonly TaskState[]): string {
+  const [last] = tasks.filter((task) => task.message !== '').sort((a, b) => b.createdAt - a.createdAt);
+  return last ? `; last message of Swarm: ${last.message}` : '';
+}
+
+function stateOf(o: Observed): 'Mounting' | 'Failing over' {
+  return o.status?.server ? 'Failing over' : 'Mounting';
+}
+
+function hostOf(o: Observed, nodeId: string | undefined): string {
+  return o.nodes.find((node) => node.id === nodeId)?.host ?? nodeId ?? 'unknown';
+}
+
+/** From when this attempt to get a server counts. */
+function attemptSince({ memory, now }: Observed): number {
+  return Math.max(memory.unservedSince ?? now, memory.replaced?.at ?? 0);
+}
+
+function wait(o: Observed, reason: string, deadline: number, lookAfterMs = pollMs): Plan {
+  const { memory, settings, now } = o;
+  const unserved = now - (memory.unservedSince ?? now);
+  const late = unserved >= settings.startDeadlineMs;
+  const text = late
+    ? `no file server after ${Math.round(unserved / 1_000)} s: ${reason}${lastTrouble(o.tasks)}`
+    : reason;
+  return { kind: 'wait', state: late ? 'Error' : stateOf(o), reason: text, deadline, lookAfterMs };
+}
+
+/** Orders a new task, unless that was done for this very task a moment ago, or no node is fit. */
+function replace(o: Observed, { cause, avoid }: Replace): Plan {
+  const { service, memory, now } = o;
+  const taskId = newestTask(o.tasks)?.id;
+  if (memory.replaced && memory.replaced.taskId === taskId && now - memory.replaced.at < swarmActsMs) {
+    const deadline = memory.replaced.at + swarmActsMs;
+    return wait(o, `${cause}; waiting for Swarm to start another task`, deadline);
+  }
+  const placement = placeServer({ nodes: o.nodes, baseDriver: o.spec.value.baseDriver, avoid });
+  if (!placement.fit) return wait(o, `${cause}; ${placement.reason}`, deadlineOf(o), 2 * pollMs);
+  if (!service) {
+    const step = { do: 'createService', constraints: placement.constraints } as const;
+    return { kind: 'step', step, state: stateOf(o), reason: cause };
+  }
+  const step = { do: 'replaceTask', service, constraints: placement.constraints, taskId } as const;
+  return { kind: 'step', step, state: stateOf(o), reason: cause };
+}
+
+function deadlineOf(o: Observed): number {
+  return attemptSince(o) + o.settings.startDeadlineMs;
+}
+
+/** Somebody holds the claim but does not serve: it is starting, or starting ganesha again. */
+function planClaimed(o: Observed): Plan {
+  const { claim, memory, now } = o;
+  const host = hostOf(o, claim?.node);
+  const holder = o.nodes.find((node) => node.id === claim?.node);
+  if (holder && !holder.alive) {
+    // It vanishes by itself: until then nobody else may serve, whatever we do.
+    const deadline = (memory.unservedSince ?? now) + 2 * o.settings.serverLeaseMs;
+    return wait(o, `${host} is lost; its claim runs out`, deadline);
+  }
+  const again = o.status?.server !== undefined && o.status.server.epoch === claim?.epoch;
+  const since = Math.max(
+    memory.unservedSince ?? now,
+    memory.lastClaim?.since ?? now,
+    memory.replaced?.at ?? 0,
+  );
+  const limit = since + (again ? restartInPlaceMs : o.settings.startDeadlineMs);
+  if (now >= limit) {
+    return replace(o, { cause: `the file server on ${host} does not serve`, avoid: claim?.node });
+  }
+  return wait(o, again ? `the file server on ${host} restarts` : `the file server on ${host} starts`, limit);
+}
+
+/** Swarm has a task that has no node yet. */
+function planUnplaced(o: Observed, task: TaskState): Plan {
+  const { baseDriver } = o.spec.value;
+  const admitted = o.nodes.some(
+    (node) => unfitFor(node, baseDriver) === undefined && admits(o.service?.constraints ?? [], node.id),
+  );
+  // The nodes that the constraints leave are not fit any more (drained, lost): choose anew.
+  if (!admitted) return replace(o, { cause: 'the nodes chosen before are not available' });
+  const why = task.message === '' ? '' : `: ${task.message}`;
+  return wait(o, `waiting for Swarm to place the file server${why}`, deadlineOf(o));
+}
+
+/** Nobody holds the claim: no server is there, or one is on its way. */
+function planUnclaimed(o: Observed): Plan {
+  const { memory, now } = o;
+  const task = newestTask(o.tasks);
+  const missingSince = memory.claimMissingSince ?? now;
+  if (!task) {
+    const limit = Math.max(missingSince, memory.replaced?.at ?? 0) + swarmActsMs;
+    if (now >= limit) return replace(o, { cause: 'Swarm runs no task for the file server' });
+    return wait(o, 'waiting for Swarm to make a task for the file server', limit);
+  }
+  if (task.nodeId === undefined) return planUnplaced(o, task);
+  const host = hostOf(o, task.nodeId);
+  const node = o.nodes.find(({ id }) => id === task.nodeId);
+  if (!node?.alive || node.state === 'down')
+    return replace(o, { cause: `${host} is lost`, avoid: task.nodeId });
+
+  const last = memory.lastClaim?.claim;
+  // The task that held the claim lost it, yet its host lives: Swarm restarts it if it ended; if not, it is stuck.
+  const sameAsBefore =
+    o.status?.server !== undefined &&
+    task.nodeId === (last?.node ?? o.status.server.node) &&
+    task.createdAt <= Date.parse(last?.since ?? '9999-01-01T00:00:00Z');
+  if (sameAsBefore) {
+    const limit = missingSince + swarmRestartMs;
+    if (now >= limit) return replace(o, { cause: `the file server on ${host} stopped`, avoid: task.nodeId });
+    return wait(o, `the file server on ${host} stopped; waiting for Swarm to restart it`, limit);
+  }
+  const limit = deadlineOf(o);
+  if (now >= limit) {
+    return replace(o, { cause: `the file server on ${host} does not start`, avoid: task.nodeId });
+  }
+  return wait(o, `the file server starts on ${host} (task ${task.state})`, limit);
+}
+
+/** The next step for a volume that somebody uses and whose base volume exists: get it served, keep it served. */
+export function planServing(o: Observed): Plan {
+  if (o.server) return { kind: 'done', state: 'Mounted', reason: '' };
+  if (!o.service) return replace(o, { cause: 'starting a file server' });
+  return o.claim ? planClaimed(o) : planUnclaimed(o);
+}

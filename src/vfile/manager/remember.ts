@@ -1,0 +1,36 @@
+import type { Observed, Step, VolumeMemory } from './observed.ts';
+
+/** What is remembered after a look: only since when things are as they are. Pure. */
+export function remember(o: Omit<Observed, 'memory'>, memory: VolumeMemory): VolumeMemory {
+  const { now, claim } = o;
+  const used = o.mounts.length > 0;
+  const unserved = used && !o.server;
+  const lastClaim =
+    claim && claim.epoch !== memory.lastClaim?.claim.epoch ? { claim, since: now } : memory.lastClaim;
+  return {
+    ...(used ? {} : { unusedSince: memory.unusedSince ?? now }),
+    ...(unserved ? { unservedSince: memory.unservedSince ?? now } : {}),
+    ...(unserved && !claim ? { claimMissingSince: memory.claimMissingSince ?? now } : {}),
+    ...(lastClaim && used ? { lastClaim } : {}),
+    ...(memory.replaced && unserved ? { replaced: memory.replaced } : {}),
+    ...(memory.failed ? { failed: memory.failed } : {}),
+  };
+}
+
+/** What is remembered after a step was done. */
+export function rememberDone(memory: VolumeMemory, step: Step, now: number): VolumeMemory {
+  const { failed: _failed, ...kept } = memory;
+  return step.do === 'replaceTask' ? { ...kept, replaced: { at: now, taskId: step.taskId } } : kept;
+}
+
+/** What is remembered after a look or a step failed. */
+export function rememberFailed(memory: VolumeMemory, step: string, message: string): VolumeMemory {
+  const attempts = memory.failed?.step === step ? memory.failed.attempts + 1 : 1;
+  return { ...memory, failed: { step, message, attempts } };
+}
+
+/** How long to wait before the next try, ms: from 100 ms, doubling; longer at most for what nobody waits for. */
+export function backoffMs(memory: VolumeMemory): number {
+  const most = memory.unservedSince === undefined ? 10_000 : 1_000;
+  return Math.min(most, 100 * 2 ** Math.min(16, (memory.failed?.attempts ?? 1) - 1));
+}

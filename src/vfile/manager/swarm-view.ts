@@ -1,0 +1,91 @@
+import type { Clock } from '../../lib/clock.ts';
+import { VolumeError } from '../../lib/errors.ts';
+import type { ServiceState, Swarm, SwarmNode, TaskState } from '../../swarm/swarm.ts';
+import { labelNames } from '../names.ts';
+import { CachedRead } from './cached-read.ts';
+
+/** How old the list of nodes may be when a server is to be placed, and otherwise. */
+const placingMs = 1_000;
+/** The list of all services is read once per round over all volumes; single ones are read when something is to be done. */
+const roundMs = 60_000;
+
+/** This cluster's services and nodes as the manager needs them: few calls however many volumes there are. */
+export class SwarmView {
+  readonly #swarm: Swarm;
+  readonly #clusterId: string;
+  readonly #nodes: CachedRead<SwarmNode[]>;
+  readonly #services: CachedRead<Map<string, ServiceState[]>>;
+  /** Volumes whose service was read singly, or changed by us, since the list of all was read. */
+  readonly #newer = new Map<string, { readonly service: ServiceState | undefined }>();
+
+  constructor(options: { readonly swarm: Swarm; readonly clusterId: string; readonly clock: Clock }) {
+    const { swarm, clusterId, clock } = options;
+    this.#swarm = swarm;
+    this.#clusterId = clusterId;
+    this.#nodes = new CachedRead({ clock, fetch: () => swarm.nodes() });
+    this.#services = new CachedRead({ clock, fetch: () => this.#readAll() });
+  }
+
+  /** @param placing whether a decision depends on what is drained and ready this moment. */
+  nodes(placing: boolean): Promise<SwarmNode[]> {
+    return this.#nodes.read(placing ? placingMs : roundMs);
+  }
+
+  /** Addresses of the managers. */
+  async managers(): Promise<string[]> {
+    const nodes = await this.#nodes.read(roundMs);
+    return nodes.filter((node) => node.role === 'manager').map((node) => node.address);
+  }
+
+  /** Reads the list of all services anew. */
+  async refresh(): Promise<void> {
+    await this.#services.read(0);
+  }
+
+  /** All services of this cluster's volumes, as of the last reading of the list, by volume. */
+  all(): Promise<ReadonlyMap<string, readonly ServiceState[]>> {
+    return this.#services.read(roundMs);
+  }
+
+  /**
+   * The service of a volume.
+   * @param fresh whether to ask the Swarm now; else what was last known.
+   */
+  async serviceOf(volume: string, fresh: boolean): Promise<ServiceState | undefined> {
+    if (!fresh) {
+      const services = await this.#services.read(roundMs);
+      const newer = this.#newer.get(volume);
+      return newer ? newer.service : services.get(volume)?.[0];
+    }
+    const found = await this.#swarm.services(labelNames.volume, volume);
+    const ours = found.filter((service) => this.#isOurs(service));
+    if (ours.length > 1) {
+      const names = ours.map((service) => service.name).join(', ');
+      throw new VolumeError('conflict', `more than one service has the label of volume ${volume}: ${names}`);
+    }
+    const [service] = ours;
+    this.#newer.set(volume, { service });
+    return service;
+  }
+
+  tasks(serviceId: string): Promise<TaskState[]> {
+    return this.#swarm.tasks(serviceId);
+  }
+
+  #isOurs(service: ServiceState): boolean {
+    return service.labels[labelNames.cluster] === this.#clusterId;
+  }
+
+  async #readAll(): Promise<Map<string, ServiceState[]>> {
+    // What is read singly while the list is on its way may be newer than the list: it stays.
+    const before = new Set(this.#newer.keys());
+    const byVolume = new Map<string, ServiceState[]>();
+    for (const service of await this.#swarm.services(labelNames.cluster, this.#clusterId)) {
+      const volume = service.labels[labelNames.volume];
+      if (volume === undefined) continue;
+      byVolume.set(volume, [...(byVolume.get(volume) ?? []), service]);
+    }
+    for (const volume of before) this.#newer.delete(volume);
+    return byVolume;
+  }
+}
