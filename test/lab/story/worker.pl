@@ -40,6 +40,10 @@ my $seq = 0;
 if (open(my $before, '<', "$diaries/$name.diary")) {
   while (<$before>) { $seq = $1 if /^ack (\d+)/; }
 }
+# A record can be in the volume although its diary entry was lost with the power: its number is not given again.
+if (open(my $before, '<', "$volume/log.$name")) {
+  while (<$before>) { $seq = $1 if /^\Q$name\E (\d+) .*\n$/ && $1 > $seq; }
+}
 my $session = now();
 note('start', $session);
 

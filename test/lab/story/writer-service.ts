@@ -1,0 +1,76 @@
+import { copyFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Lab } from '../tool/lab.ts';
+import { Clients } from './clients.ts';
+
+/** What the service is made with. */
+export interface WriterServiceOptions {
+  readonly lab: Lab;
+  readonly name: string;
+  readonly volume: string;
+  /** Hosts that get a replica each. */
+  readonly hosts: readonly string[];
+  /** ms between two rounds of a writer. */
+  readonly pauseMs: number;
+}
+
+/**
+ * A Swarm service of writers (`worker.pl`), one replica on each host, that share one volume. What was acknowledged to
+ * each is read through `clients`.
+ */
+export class WriterService {
+  readonly clients: Clients;
+  readonly #options: WriterServiceOptions;
+
+  constructor(options: WriterServiceOptions) {
+    const { lab, volume, hosts, pauseMs } = options;
+    this.#options = options;
+    this.clients = new Clients({ lab, volume, hosts, pauseMs });
+  }
+
+  /** The command that creates the service, as a user would type it. */
+  get command(): string[] {
+    const { name, volume, hosts, pauseMs } = this.#options;
+    return [
+      ...['service', 'create', '--detach', '--name', name],
+      ...['--replicas', String(hosts.length), '--replicas-max-per-node', '1'],
+      ...['--mount', `type=volume,source=${volume},target=/volume,volume-driver=vfile,volume-nocopy`],
+      ...['--mount', 'type=bind,source=/lab/shared,target=/diary'],
+      ...['--hostname', '{{.Node.Hostname}}', '--network', 'host', '--no-resolve-image'],
+      // A writer that was asked to end has ended; one that failed comes again.
+      ...['--restart-condition', 'on-failure', '--restart-delay', '500ms', '--stop-grace-period', '2s'],
+      ...['debian:trixie-slim', 'sh', '-c'],
+      `exec perl /diary/worker.pl /volume /diary "$(hostname)" ${pauseMs}`,
+    ];
+  }
+
+  /** Creates the service through `manager`. */
+  async create(manager: string): Promise<void> {
+    const { lab, hosts } = this.#options;
+    for (const host of hosts) {
+      await this.#clean(host);
+      await copyFile(join(import.meta.dirname, 'worker.pl'), join(lab.host(host).shared, 'worker.pl'));
+    }
+    await lab.dockerOk(manager, this.command);
+  }
+
+  /** Changes the number of replicas and waits until Swarm has done so. */
+  async scale(manager: string, replicas: number): Promise<void> {
+    const { lab, name } = this.#options;
+    await lab.dockerOk(manager, ['service', 'scale', `${name}=${replicas}`]);
+  }
+
+  /** Removes the service and the diaries. */
+  async remove(manager: string): Promise<void> {
+    const { lab, name, hosts } = this.#options;
+    await lab.dockerOk(manager, ['service', 'rm', name]);
+    for (const host of hosts) await this.#clean(host);
+  }
+
+  async #clean(host: string): Promise<void> {
+    const dir = this.#options.lab.host(host).shared;
+    for (const file of [`${host}.diary`, `${host}.stop`, 'volume-copy']) {
+      await rm(join(dir, file), { recursive: true, force: true });
+    }
+  }
+}
