@@ -8,6 +8,10 @@ shift 3
 mirror=http://deb.debian.org
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 
+# This script is the first process of its PID namespace. Standard input ends with the command that started it, however
+# that ends; then everything here ends too.
+exec 3<&0
+{ cat <&3 >/dev/null; kill -9 -1; } &
 mount --make-rprivate /
 mkdir -p "$out" "$debs"
 tree=$out/tree

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { link, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run } from '../../../src/lib/exec.ts';
 import { type Builder, withBuilder } from './builder.ts';
@@ -19,6 +19,23 @@ export interface DiskContent {
 
 const diskSize = '24G';
 
+/** How many images the cache keeps; each lab holds its own besides. */
+const imagesKept = 3;
+
+/** Where the cache has the disk with this content, whether it is there or not. */
+export function baseDiskFile(paths: LabPaths, tree: Tree, content: DiskContent | undefined): string {
+  return join(paths.cache, `base-${fingerprint(tree.key, diskSize, content?.key ?? 'bare')}.img`);
+}
+
+/** Gives the lab its own hold on an image of the cache: a second name where that is possible, else the same one. */
+export async function holdBaseDisk(paths: LabPaths, image: string): Promise<string> {
+  await rm(paths.base, { force: true });
+  return link(image, paths.base).then(
+    () => paths.base,
+    () => image,
+  );
+}
+
 /**
  * The image that all hosts' disks are copies of, built if it is not in the cache. The engine works on a disk of its
  * own that is kept, so that its layer cache makes the next build short; what the hosts get is a sparse copy of it.
@@ -30,8 +47,7 @@ export async function prepareBaseDisk(
   say: (text: string) => void,
   signal?: AbortSignal,
 ): Promise<string> {
-  const key = fingerprint(tree.key, diskSize, content?.key ?? 'bare');
-  const done = join(paths.cache, `base-${key}.img`);
+  const done = baseDiskFile(paths, tree, content);
   if (existsSync(done)) return done;
   const working = join(paths.cache, `work-${fingerprint(tree.key, diskSize)}.img`);
   if (!existsSync(working)) {
@@ -59,7 +75,17 @@ export async function prepareBaseDisk(
     ...(signal ? { signal } : {}),
   });
   await rename(`${done}.partial`, done);
+  await dropOldImages(paths.cache);
   return done;
+}
+
+async function dropOldImages(cache: string): Promise<void> {
+  const names = (await readdir(cache)).filter((name) => /^base-.*\.img$/.test(name));
+  const aged = await Promise.all(
+    names.map(async (name) => ({ name, at: (await stat(join(cache, name))).mtimeMs })),
+  );
+  const old = aged.sort((a, b) => b.at - a.at).slice(imagesKept);
+  for (const { name } of old) await rm(join(cache, name), { force: true });
 }
 
 async function makeDisk(file: string): Promise<void> {

@@ -34,9 +34,9 @@ export class Host {
 
   /** Whether it has power now. */
   power(): Power {
+    if (!this.#isAlive()) return 'down';
     const init = this.#init();
-    if (init === undefined) return 'down';
-    return processInfo(init)?.state === 'T' ? 'frozen' : 'up';
+    return init !== undefined && processInfo(init)?.state === 'T' ? 'frozen' : 'up';
   }
 
   /** Power on, with the disk it had. Returns as soon as the kernel has been started. */
@@ -67,7 +67,7 @@ export class Host {
   /** Power cut: everything of the host is gone at once, what it had not written to its disk is lost. */
   async kill(): Promise<void> {
     const state = readHostState(this.spec);
-    if (state === undefined || !isAlive(state.pid, state.startTime)) return;
+    if (state === undefined || !this.#isAlive()) return;
     // The first process of the namespace takes all others with it, and only then ends the one that started it.
     for (const pid of [...childrenOf(state.pid), state.pid]) {
       if (signalProcess(pid, 'SIGKILL') && pid !== state.pid) await this.#gone(state, 5_000).catch(() => {});
@@ -105,10 +105,15 @@ export class Host {
     );
   }
 
+  #isAlive(): boolean {
+    const state = readHostState(this.spec);
+    return state !== undefined && isAlive(state.pid, state.startTime);
+  }
+
+  /** First process of the host's PID namespace; there is none yet just after the start. */
   #init(): number | undefined {
     const state = readHostState(this.spec);
-    if (state === undefined || !isAlive(state.pid, state.startTime)) return undefined;
-    return childrenOf(state.pid)[0];
+    return state !== undefined && this.#isAlive() ? childrenOf(state.pid)[0] : undefined;
   }
 
   #signalAll(signal: NodeJS.Signals): void {

@@ -16,6 +16,8 @@ export async function takeLock(file: string, waitSeconds: number): Promise<Relea
   await mkdir(dirname(file), { recursive: true });
   const child = spawn('flock', ['-w', String(waitSeconds), file, 'sh', '-c', 'echo held; cat >/dev/null'], {
     stdio: ['pipe', 'pipe', 'inherit'],
+    // An interrupt from the terminal must not take the lock away from a command that is still cleaning up.
+    detached: true,
   });
 
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));

@@ -2,8 +2,6 @@ import { spawn } from 'node:child_process';
 import { Command, InvalidArgumentError } from 'commander';
 import { toVolumeError } from '../../../src/lib/errors.ts';
 import { Lab } from './lab.ts';
-import { showLogs } from './logs.ts';
-import { showStatus } from './show-status.ts';
 import { plainSteps, terminalSteps } from './steps.ts';
 
 /** Exit code when the lab itself failed, as opposed to the command it ran; the same as Docker's. */
@@ -38,16 +36,20 @@ function program(lab: Lab, signal: AbortSignal): Command {
     .description('start the hosts, form the Swarm, install the plugins and the stack')
     .option('--nodes <count>', 'how many hosts', count, 3)
     .option('--managers <count>', 'how many of them are Swarm managers', count)
+    .option('--fresh', 'take a lab that is up down first', false)
     .option('--bare', 'stop at the Swarm: no images, no plugins, no stack', false)
-    .action(async (options: { nodes: number; managers?: number; bare: boolean }) => {
+    .action(async (options: { nodes: number; managers?: number; bare: boolean; fresh: boolean }) => {
       const managers = options.managers ?? Math.min(3, options.nodes);
-      await lab.up({ nodes: options.nodes, managers, bare: options.bare });
+      await lab.up({ ...options, managers });
     });
   program
     .command('status')
     .description('hosts, engines, Swarm roles, plugins, stack')
     .option('--json', 'for programs', false)
-    .action(async (options: { json: boolean }) => showStatus(await lab.status(), options.json));
+    .action(async (options: { json: boolean }) => {
+      const { showStatus } = await import('./show-status.ts');
+      showStatus(await lab.status(), options.json);
+    });
   program
     .command('docker <host> [args...]')
     .description("the Docker command line against that host's engine")
@@ -84,7 +86,9 @@ function program(lab: Lab, signal: AbortSignal): Command {
   program
     .command('logs <host> [what]')
     .description('console, engine (default), containerd, agent, plugin, or the name of a service')
-    .action((host: string, what?: string) => showLogs(lab, host, what ?? 'engine'));
+    .action((host: string, what?: string) =>
+      import('./logs.ts').then(({ showLogs }) => showLogs(lab, host, what ?? 'engine')),
+    );
   program
     .command('down')
     .description('stop and remove everything the lab started and made')

@@ -1,9 +1,13 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { readdir, rm, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { run } from '../../../src/lib/exec.ts';
 import { type HostSpec, labAddress } from './host-spec.ts';
 import { netnsExists } from './paths.ts';
 
 const bridge = 'lab0';
+/** Says that it was a lab that had the machine's folder of namespaces mounted. */
+const folderMark = '/run/vfile-lab-netns';
 const linkSchema = z.array(z.object({ ifname: z.string(), master: z.string().optional() }));
 
 /**
@@ -19,7 +23,7 @@ export class LabNetwork {
 
   /** Makes the namespace, the bridge and all wires. Harmless when they exist. */
   async create(hosts: readonly HostSpec[]): Promise<void> {
-    if (!netnsExists(this.#netns)) await run('ip', ['netns', 'add', this.#netns], { timeoutMs: 10_000 });
+    if (!netnsExists(this.#netns)) await this.#addNamespace();
     const have = new Set((await this.#links()).map((link) => link.ifname));
     const lines = ['link set lo up'];
     if (!have.has(bridge)) {
@@ -46,7 +50,9 @@ export class LabNetwork {
 
   /** Removes everything; harmless when there is nothing. */
   async remove(): Promise<void> {
-    if (netnsExists(this.#netns)) await run('ip', ['netns', 'delete', this.#netns], { timeoutMs: 10_000 });
+    if (!netnsExists(this.#netns)) return;
+    await run('ip', ['netns', 'delete', this.#netns], { timeoutMs: 10_000 });
+    await this.#dropNamespaceFolder();
   }
 
   /** Takes the host off the network it shares with the others. */
@@ -64,6 +70,20 @@ export class LabNetwork {
     if (!netnsExists(this.#netns)) return new Set();
     const links = await this.#links();
     return new Set(links.filter((link) => link.master !== bridge).map((link) => link.ifname));
+  }
+
+  async #addNamespace(): Promise<void> {
+    const first = !/ \/run\/netns /.test(readFileSync('/proc/mounts', 'utf8'));
+    await run('ip', ['netns', 'add', this.#netns], { timeoutMs: 10_000 });
+    if (first) await writeFile(folderMark, '');
+  }
+
+  /** The first namespace on a machine makes `ip` mount its folder onto itself. Whoever had that made removes it. */
+  async #dropNamespaceFolder(): Promise<void> {
+    if (!existsSync(folderMark)) return;
+    if ((await readdir('/run/netns')).length > 0) return;
+    await rm(folderMark);
+    await run('umount', ['/run/netns'], { timeoutMs: 10_000 });
   }
 
   async #links(): Promise<z.infer<typeof linkSchema>> {

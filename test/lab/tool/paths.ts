@@ -18,6 +18,8 @@ export interface LabPaths {
   readonly netns: string;
   readonly lock: string;
   readonly state: string;
+  /** The image that the hosts' disks are copies of, held by the lab so that the cache may drop it. */
+  readonly base: string;
   readonly sockets: string;
   readonly datastores: string;
   readonly hosts: string;
@@ -51,6 +53,7 @@ export function labPaths(env: Readonly<Record<string, string | undefined>>): Lab
     netns: `vfile-lab-${createHash('sha256').update(dir).digest('hex').slice(0, 8)}`,
     lock: join(dir, 'lock'),
     state: join(dir, 'lab.json'),
+    base: join(dir, 'base.img'),
     sockets,
     datastores: join(dir, 'datastores'),
     hosts: join(dir, 'hosts'),

@@ -55,6 +55,8 @@ export function missingOn(machine: Machine): string[] {
  * @throws VolumeError `unavailable` naming everything that is missing.
  */
 export async function preflight(paths: LabPaths, say: (text: string) => void): Promise<void> {
+  // Where they are modules and there is a modprobe; the check tells whether it helped.
+  await run('modprobe', ['-a', 'tun', 'loop', 'overlay'], { timeoutMs: 10_000 }).catch(() => {});
   const missing = missingOn(readMachine(paths));
   if (missing.length === 0 && !(await canMakeNamespace()))
     missing.push('network namespaces cannot be made here (CAP_SYS_ADMIN)');

@@ -10,7 +10,7 @@ function render(status: LabStatus): string {
   if (status.hosts.length === 0) return 'no lab is up';
   const table = new Table({
     head: ['host', 'address', 'power', 'network', 'engine', 'Swarm', 'plugins'],
-    style: { head: [] },
+    style: { head: [], border: [] },
   });
   for (const host of status.hosts) {
     table.push([

@@ -13,6 +13,8 @@ const labStateSchema = z.object({
   tree: z.string(),
   /** Image that the hosts' disks are copy-on-write copies of. */
   base: z.string(),
+  /** The same image by its name in the cache, which tells what is in it. */
+  image: z.string(),
   /** Whether `up` came to its end; false while it works and after it failed. */
   ready: z.boolean(),
   /** Whether the product's stack was asked for. */

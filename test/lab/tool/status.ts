@@ -41,12 +41,16 @@ export async function readStatus(lab: Lab): Promise<LabStatus> {
       if (power !== 'up') return { ...known, engine: 'unknown', swarm: 'unknown', plugins: [] };
       try {
         await engineGet(host.dockerSocket, '/_ping', 5_000);
+      } catch {
+        return { ...known, engine: 'down', swarm: 'unknown', plugins: [] };
+      }
+      try {
         const place = await swarmPlace(host);
         const role = place.state === 'inactive' ? 'none' : place.manager ? 'manager' : 'worker';
         const swarm = place.state === 'active' || role === 'none' ? role : `${role} (${place.state})`;
         return { ...known, engine: 'up', swarm, plugins: await plugins(lab, host.name) };
       } catch {
-        return { ...known, engine: 'down', swarm: 'unknown', plugins: [] };
+        return { ...known, engine: 'up', swarm: 'unknown', plugins: [] };
       }
     }),
   );

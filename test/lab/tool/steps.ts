@@ -1,5 +1,3 @@
-import { Listr } from 'listr2';
-
 /** Says how far something is, in a few words. */
 export type Say = (text: string) => void;
 
@@ -28,6 +26,8 @@ export function plainSteps(write: (line: string) => void): StepRunner {
 
 /** A live list, for people at a terminal. */
 export const terminalSteps: StepRunner = async (steps) => {
+  // Loaded only here: it takes longer than most of the lab's commands.
+  const { Listr } = await import('listr2');
   const tasks = steps.map((step) => ({
     title: step.title,
     task: async (_: unknown, task: { output: string }) => {

@@ -42,6 +42,7 @@ export async function formSwarm(
   managers: number,
   docker: HostDocker,
   say: (text: string) => void,
+  signal?: AbortSignal,
 ) {
   const [first, ...others] = hosts;
   if (first === undefined) return;
@@ -63,7 +64,7 @@ export async function formSwarm(
   // Managers one after the other: each changes the membership of the raft group.
   for (const host of others.filter((each) => each.index <= managers)) await join(host);
   await Promise.all(others.filter((each) => each.index > managers).map(join));
-  await swarmReady(first, hosts, managers, say);
+  await swarmReady(first, hosts, managers, say, signal);
 }
 
 /** Waits until every host is a ready node and every manager reachable. */
@@ -72,6 +73,7 @@ export async function swarmReady(
   hosts: readonly HostSpec[],
   managers: number,
   say: (text: string) => void,
+  signal?: AbortSignal,
 ) {
   await waitFor(
     async () => {
@@ -89,7 +91,7 @@ export async function swarmReady(
       });
       return bad.length === 0 ? { done: true, value: undefined } : { done: false, reason: bad.join(', ') };
     },
-    { what: 'the Swarm', timeoutMs: 90_000, say },
+    { what: 'the Swarm', timeoutMs: 90_000, say, ...(signal ? { signal } : {}) },
   );
 }
 

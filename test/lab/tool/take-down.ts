@@ -15,7 +15,7 @@ export async function takeDown(lab: Lab, purge: boolean): Promise<void> {
   const all = hostSpecs(paths, mostHosts).filter((host) => names.includes(host.name));
   await Promise.all(all.map((spec) => new Host(paths, spec, all).kill()));
   await lab.network.remove();
-  for (const dir of [paths.hosts, paths.sockets, paths.datastores, paths.state]) {
+  for (const dir of [paths.hosts, paths.sockets, paths.datastores, paths.base, paths.state]) {
     await rm(dir, { recursive: true, force: true });
   }
   await rm(join(paths.dir, 'builder'), { recursive: true, force: true });

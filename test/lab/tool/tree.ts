@@ -54,7 +54,7 @@ async function build(
   const child = execa('unshare', ['--mount', '--pid', '--fork', '--kill-child', 'sh', ...args], {
     timeout: 900_000,
     reject: false,
-    stdin: 'ignore',
+    stdin: 'pipe',
     cwd: paths.cache,
     ...(signal ? { cancelSignal: signal, forceKillAfterDelay: 1_000 } : {}),
   });

@@ -1,18 +1,17 @@
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { VolumeError } from '../../../src/lib/errors.ts';
-import { prepareBaseDisk } from './base-disk.ts';
 import { engineGet } from './engine.ts';
 import { type HostSpec, hostSpecs, mostHosts } from './host-spec.ts';
-import { emptyFolder, type Lab } from './lab.ts';
+import type { Lab } from './lab.ts';
+import { netnsExists } from './paths.ts';
 import { preflight } from './preflight.ts';
-import { productContent } from './product.ts';
+import { prepareSteps } from './prepare.ts';
 import { deployStack } from './stack.ts';
 import { readLabState, writeLabState } from './state.ts';
 import type { Say, Step } from './steps.ts';
-import { formSwarm } from './swarm.ts';
+import { formSwarm, type HostDocker } from './swarm.ts';
 import { takeDown } from './take-down.ts';
-import { prepareTree, type Tree } from './tree.ts';
 import { waitFor } from './wait.ts';
 
 /** What `up` shall bring up. */
@@ -21,60 +20,23 @@ export interface UpOptions {
   readonly managers: number;
   /** Stop at the Swarm: neither images nor plugins nor stack. */
   readonly bare: boolean;
+  /** Take a lab that is up down first. The way to bring changed code to the hosts. */
+  readonly fresh?: boolean;
 }
 
 /** Everything that `up` does, in order. */
 export function upSteps(lab: Lab, options: UpOptions, signal?: AbortSignal): Step[] {
   check(options);
-  const { paths } = lab;
-  const made: { tree?: Tree } = {};
+  const docker: HostDocker = (host, args, timeoutMs) => lab.dockerOk(host, args, { timeoutMs });
   const steps: Step[] = [
     { title: 'Looking at this machine', run: (say) => inspect(lab, options, say) },
-    {
-      title: "The hosts' file system",
-      run: async (say) => {
-        made.tree = await prepareTree(paths, say, signal);
-      },
-    },
-    {
-      title: options.bare ? "The hosts' disk" : "Images, plugins and the hosts' disk",
-      run: async (say) => {
-        if (made.tree === undefined) throw new VolumeError('internal', 'the tree has not been prepared');
-        if (readLabState(paths)) return say('the hosts have theirs');
-        const content = options.bare ? undefined : await productContent(paths, say, signal);
-        const base = await prepareBaseDisk(paths, made.tree, content, say, signal);
-        await emptyFolder(paths.logs);
-        const { nodes, managers } = options;
-        await writeLabState(paths, {
-          nodes,
-          managers,
-          tree: made.tree.root,
-          base,
-          ready: false,
-          stack: !options.bare,
-        });
-      },
-    },
+    ...prepareSteps(lab, options, signal),
     { title: `Starting ${options.nodes} hosts`, run: (say) => startHosts(lab, say, signal) },
-    {
-      title: 'The Swarm',
-      run: (say) =>
-        formSwarm(
-          lab.hosts,
-          options.managers,
-          (host, args, timeoutMs) => lab.dockerOk(host, args, { timeoutMs }),
-          say,
-        ),
-    },
+    { title: 'The Swarm', run: (say) => formSwarm(lab.hosts, options.managers, docker, say, signal) },
   ];
   if (!options.bare) steps.push({ title: 'The stack', run: (say) => deployStack(lab, say, signal) });
-  return [
-    ...steps,
-    {
-      title: 'Ready',
-      run: () => writeLabState(paths, { ...lab.state(), ready: true, stack: !options.bare }),
-    },
-  ];
+  steps.push({ title: 'Ready', run: () => writeLabState(lab.paths, { ...lab.state(), ready: true }) });
+  return steps;
 }
 
 /** Waits until a host that has been started answers: first its agent's wire, then its engine. */
@@ -114,10 +76,13 @@ function check({ nodes, managers }: UpOptions): void {
 async function inspect(lab: Lab, options: UpOptions, say: Say): Promise<void> {
   await preflight(lab.paths, say);
   await mkdir(lab.paths.dir, { recursive: true });
+  if (options.fresh) await takeDown(lab, false);
   const state = readLabState(lab.paths);
-  if (state === undefined) return clearRemains(lab, say);
   const running = lab.hosts.some((host) => lab.power(host.name).power() !== 'down');
-  if (!running) return clearRemains(lab, say);
+  // Of a lab from before the machine was restarted, or whose start failed, nothing can be used.
+  if (state === undefined || !netnsExists(lab.paths.netns) || !(state.ready || running)) {
+    return clearRemains(lab, say);
+  }
   if (state.nodes !== options.nodes || state.managers !== options.managers) {
     const is = `${state.nodes} hosts, ${state.managers} of them managers`;
     throw new VolumeError('exists', `the lab is up with ${is}; "npm run -s lab -- down" first`);
@@ -127,7 +92,6 @@ async function inspect(lab: Lab, options: UpOptions, say: Say): Promise<void> {
   }
 }
 
-/** A lab of which nothing runs any more (the machine was restarted, say) is begun anew. */
 async function clearRemains(lab: Lab, say: Say): Promise<void> {
   if (existsSync(lab.paths.hosts)) {
     say('clearing what an earlier lab left');
