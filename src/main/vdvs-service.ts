@@ -1,0 +1,63 @@
+import { openStore } from '../etcd/etcd-store.ts';
+import { systemClock } from '../lib/clock.ts';
+import { toVolumeError } from '../lib/errors.ts';
+import { hostPort } from '../lib/host-port.ts';
+import { createLog } from '../lib/log.ts';
+import { createSwarmCertificates } from '../lib/swarm-certificates.ts';
+import { createDockerSwarm } from '../swarm/docker-swarm.ts';
+import { openBackends } from '../vdvs/backends/open-backends.ts';
+import { createManagers } from '../vdvs/managers.ts';
+import { createService } from '../vdvs/service/start-service.ts';
+import { readServiceSettings } from '../vdvs/settings.ts';
+
+/** The vDVS service of one manager. */
+async function main(): Promise<void> {
+  const settings = readServiceSettings(process.env);
+  const clock = systemClock;
+  const log = createLog({
+    level: settings.logLevel,
+    process: 'vdvs',
+    maxSizeMb: 10,
+    maxFiles: 5,
+    maxAgeDays: 28,
+  });
+  const identity = createSwarmCertificates({ directory: settings.certificates, clock, log });
+  const swarm = createDockerSwarm({ socketPath: settings.dockerSocket, log });
+  const managers = createManagers({
+    local: () => swarm.local(),
+    fixed: settings.managers,
+    onChange: (addresses) => log.info('managers', { addresses }),
+    clock,
+  });
+  const store = openStore({
+    identity,
+    endpoints: async () =>
+      (await managers.addresses()).map((host) => hostPort(host, settings.etcdClientPort)),
+    clock,
+    log,
+    requestTimeoutMs: 5_000,
+  });
+  const server = createService({
+    store,
+    backends: openBackends(settings.datastores),
+    identity,
+    host: settings.listen,
+    port: settings.servicePort,
+    takeoverMarginMs: settings.takeoverMarginMs,
+    clock,
+    log,
+  });
+  await server.listen();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, () => {
+      log.info('stopping');
+      setTimeout(() => process.exit(0), 3_000).unref();
+      Promise.allSettled([server.close(), store.close()]).then(() => process.exit(0));
+    });
+  }
+}
+
+main().catch((thrown: unknown) => {
+  console.error(toVolumeError(thrown).message);
+  process.exit(1);
+});

@@ -1,0 +1,223 @@
+import { chmod, chown, mkdir, readFile, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '../../lib/clock.ts';
+import { toVolumeError, VolumeError } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
+import type { Grant } from '../api.ts';
+import { renderVolumeName } from '../names.ts';
+import type { ServiceClient } from '../service-client.ts';
+import type { BlockOptions, VolumeId } from '../types.ts';
+import type { Filesystems } from './filesystems.ts';
+import type { Guard } from './guard-port.ts';
+import type { LoopDevices } from './loop-devices.ts';
+import type { LiveMount } from './mount-table.ts';
+import { mountHolding, parseMountinfo } from './mountinfo.ts';
+import { decideFormat } from './superblock.ts';
+
+/** What opening and closing volumes needs. */
+export interface BlockVolumeParts {
+  readonly client: ServiceClient;
+  readonly guard: Guard;
+  readonly loops: LoopDevices;
+  readonly filesystems: Filesystems;
+  /** Where volumes are mounted: `<mountRoot>/<datastore>/<name>`. */
+  readonly mountRoot: string;
+  /** Folders of the datastores on this host. */
+  readonly datastores: ReadonlyMap<string, string>;
+  /** Told when the service may hold the volume for this node without use. */
+  readonly onUncertain: (id: VolumeId) => void;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** From a record to a mounted file system and back. Not for two calls on one volume at once. */
+export interface BlockVolumes {
+  mountpoint(id: VolumeId): string;
+  isMounted(mountpoint: string): Promise<boolean>;
+  /**
+   * Attaches, makes or checks the file system, mounts. A failure undoes what was done.
+   * @param signal aborted when the lease is lost: nothing may be written to the disk any more.
+   */
+  open(id: VolumeId, attachMs: number, signal: AbortSignal): Promise<LiveMount>;
+  /** Unmounts and gives the attachment back; forces what does not end. @returns whether all of it worked. */
+  close(mount: LiveMount): Promise<void>;
+  /** Clears away what is left of a mount that was shut down or whose attachment is not ours any more. */
+  retire(mount: { mountpoint: string; device: string }): Promise<void>;
+}
+
+/** ms: for a lease to be there, for users of a mount to end, and between two looks. */
+const times = { leaseMs: 20_000, busyMs: 15_000, pollMs: 200 } as const;
+
+/** Makes the root of a new file system what the user asked for, and empty, so that the engine copies content into it. */
+async function prepareRoot(path: string, options: BlockOptions): Promise<void> {
+  await rmdir(join(path, 'lost+found')).catch(() => undefined);
+  if (options.uid !== undefined || options.gid !== undefined) {
+    await chown(path, options.uid ?? 0, options.gid ?? 0);
+  }
+  if (options.mode !== undefined) await chmod(path, options.mode);
+}
+
+/** Volumes on this host, by its loop devices and file system tools. */
+export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
+  const { client, guard, loops, filesystems, clock, log } = parts;
+
+  const mountpointOf = (id: VolumeId) => join(parts.mountRoot, id.datastore, id.name);
+
+  const isMounted = async (mountpoint: string) => {
+    const entries = parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
+    return mountHolding(entries, mountpoint)?.mountPoint === mountpoint;
+  };
+
+  /** Whether it had to be made. */
+  const ensureFilesystem = async (device: string, grant: Grant, signal: AbortSignal): Promise<void> => {
+    const { options, fsUuid, formatted } = grant.record;
+    if (formatted) {
+      if (!grant.clean) await filesystems.check(device, options.fstype, signal);
+      return;
+    }
+    const found = await filesystems.look(device);
+    const decision = decideFormat(found, { fstype: options.fstype, uuid: fsUuid });
+    if (decision.do === 'refuse') throw new VolumeError('invalid', decision.why);
+    if (decision.do === 'make') {
+      await filesystems.make(
+        device,
+        { fstype: options.fstype, uuid: fsUuid, blank: found === undefined },
+        signal,
+      );
+    } else {
+      await filesystems.check(device, options.fstype, signal);
+    }
+  };
+
+  const unmountNow = async (
+    mount: { mountpoint: string; device: string },
+    busyMs: number,
+  ): Promise<boolean> => {
+    const until = clock.monotonic() + busyMs;
+    while (await isMounted(mount.mountpoint)) {
+      if (await filesystems.unmount(mount.mountpoint)) continue;
+      if (clock.monotonic() >= until) return false;
+      await clock.sleep(times.pollMs);
+    }
+    return true;
+  };
+
+  const retire = async (mount: { mountpoint: string; device: string }): Promise<void> => {
+    await guard.shutdown(mount);
+    while (await isMounted(mount.mountpoint)) await filesystems.unmountLazily(mount.mountpoint);
+    if (!(await loops.close(mount.device))) {
+      log.warn('device is still held after its file system was shut down', { device: mount.device });
+    }
+    await guard.release(mount.mountpoint);
+  };
+
+  /** Something outside this plugin's sight still holds the file system: stop it from writing. */
+  const shutDownHidden = async (mount: LiveMount): Promise<void> => {
+    log.warn('file system is still held after unmount, shutting it down', {
+      volume: renderVolumeName(mount),
+    });
+    await filesystems.mount(mount.device, mount.mountpoint, mount.fstype, false);
+    await retire(mount);
+  };
+
+  const detachLater = (id: VolumeId, epoch: number, clean: boolean) =>
+    client.detach(id, epoch, clean).catch((thrown) => {
+      parts.onUncertain({ datastore: id.datastore, name: id.name });
+      log.warn('not detached yet', { volume: renderVolumeName(id), error: toVolumeError(thrown).message });
+    });
+
+  const mountDevice = async (grant: Grant, mount: LiveMount): Promise<void> => {
+    const { options, formatted } = grant.record;
+    const readOnly = options.access === 'read-only';
+    await mkdir(mount.mountpoint, { recursive: true });
+    if (await isMounted(mount.mountpoint)) await retire(mount);
+    await guard.protect(mount, mount.lease);
+    try {
+      await filesystems.mount(mount.device, mount.mountpoint, options.fstype, readOnly && formatted);
+      await guard.protect(mount, mount.lease);
+      if (!formatted) {
+        await prepareRoot(mount.mountpoint, options);
+        await filesystems.sync(mount.mountpoint);
+        await client.formatted({ datastore: mount.datastore, name: mount.name }, grant.epoch);
+        if (readOnly) await filesystems.remountReadOnly(mount.mountpoint);
+      }
+    } catch (thrown) {
+      await retire(mount);
+      throw thrown;
+    }
+  };
+
+  const useGrant = async (
+    id: VolumeId,
+    lease: string,
+    grant: Grant,
+    signal: AbortSignal,
+  ): Promise<LiveMount> => {
+    const folder = parts.datastores.get(grant.location.datastore);
+    if (folder === undefined) {
+      throw new VolumeError('invalid', `datastore ${grant.location.datastore} has no folder on this host`);
+    }
+    const device = await loops.open(join(folder, grant.location.file));
+    try {
+      await ensureFilesystem(device, grant, signal);
+      signal.throwIfAborted();
+      const mount: LiveMount = {
+        ...id,
+        epoch: grant.epoch,
+        lease,
+        device,
+        mountpoint: mountpointOf(id),
+        fstype: grant.record.options.fstype,
+        ids: {},
+        inherited: new Set(),
+      };
+      await mountDevice(grant, mount);
+      signal.throwIfAborted();
+      return mount;
+    } catch (thrown) {
+      await loops.close(device);
+      throw thrown;
+    }
+  };
+
+  return {
+    mountpoint: mountpointOf,
+    isMounted,
+    retire,
+    async open(id, attachMs, signal) {
+      const lease = await guard.lease(times.leaseMs);
+      const grant = await client.attach(id, lease, attachMs).catch((thrown) => {
+        // It may have been granted all the same, and the answer lost.
+        parts.onUncertain(id);
+        throw thrown;
+      });
+      try {
+        return await useGrant(id, lease, grant, signal);
+      } catch (thrown) {
+        await detachLater(id, grant.epoch, false);
+        const error = toVolumeError(thrown);
+        throw new VolumeError(error.code, `volume ${renderVolumeName(id)}: ${error.message}`, {
+          cause: thrown,
+        });
+      }
+    },
+    async close(mount) {
+      let clean = await filesystems.sync(mount.mountpoint).then(
+        () => true,
+        () => false,
+      );
+      if (!(await unmountNow(mount, times.busyMs))) {
+        log.warn('mount is still in use, taking it away', { volume: renderVolumeName(mount) });
+        clean = false;
+        await retire(mount);
+      } else if (!(await loops.close(mount.device))) {
+        clean = false;
+        await shutDownHidden(mount);
+      } else {
+        await guard.release(mount.mountpoint);
+      }
+      await rmdir(mount.mountpoint).catch(() => undefined);
+      await detachLater(mount, mount.epoch, clean);
+    },
+  };
+}

@@ -1,0 +1,106 @@
+import { open } from 'node:fs/promises';
+import { VolumeError } from '../../lib/errors.ts';
+import type { Run } from '../../lib/exec.ts';
+import { parseSuperblock, type Superblock, superblockBytes } from './superblock.ts';
+
+/** File systems on block devices of this host. */
+export interface Filesystems {
+  /** `undefined` when the disk is blank. */
+  look(device: string): Promise<Superblock | undefined>;
+  /** Makes a file system with this UUID. `blank`: all bytes of the disk are known to be zero. */
+  make(
+    device: string,
+    fs: { fstype: string; uuid: string; blank: boolean },
+    signal: AbortSignal,
+  ): Promise<void>;
+  /** Repairs what an unclean end left behind. @throws VolumeError `internal` when an administrator is needed. */
+  check(device: string, fstype: string, signal: AbortSignal): Promise<void>;
+  mount(device: string, path: string, fstype: string, readOnly: boolean): Promise<void>;
+  /** Makes a mounted file system read-only. */
+  remountReadOnly(path: string): Promise<void>;
+  /** Writes out what the file system holds back. */
+  sync(path: string): Promise<void>;
+  /** @returns false when something uses it. */
+  unmount(path: string): Promise<boolean>;
+  /** Takes the mount out of sight; what uses it keeps it until it ends. */
+  unmountLazily(path: string): Promise<void>;
+}
+
+/** Options of `mount -o`, by file system. */
+export type MountOptions = Readonly<Record<string, string>>;
+
+const times = {
+  makeMs: 60_000,
+  checkMs: 80_000,
+  mountMs: 60_000,
+  syncMs: 30_000,
+  unmountMs: 30_000,
+} as const;
+
+/** e2fsck: 0 clean, 1 and 2 errors that are corrected now. */
+const e2fsckOk = [0, 1, 2] as const;
+
+/** The system's tools. */
+export function createFilesystems({
+  run,
+  mountOptions,
+}: {
+  run: Run;
+  mountOptions: MountOptions;
+}): Filesystems {
+  return {
+    async look(device) {
+      const disk = await open(device, 'r');
+      try {
+        const { buffer } = await disk.read(Buffer.alloc(superblockBytes), 0, superblockBytes, 0);
+        return parseSuperblock(buffer);
+      } finally {
+        await disk.close();
+      }
+    },
+    async make(device, { fstype, uuid, blank }, signal) {
+      const zeroed = blank ? ',assume_storage_prezeroed=1' : '';
+      const args: Readonly<Record<string, readonly string[]>> = {
+        // No reserve for root: the whole volume is one application's.
+        ext4: ['-q', '-F', '-m', '0', '-U', uuid, '-E', `lazy_itable_init=1,nodiscard${zeroed}`, device],
+        xfs: ['-q', '-f', '-K', '-m', `uuid=${uuid}`, device],
+      };
+      const chosen = args[fstype];
+      if (!chosen) throw new VolumeError('invalid', `file system ${fstype} cannot be made here`);
+      await run(`mkfs.${fstype}`, chosen, { timeoutMs: times.makeMs, signal });
+    },
+    async check(device, fstype, signal) {
+      // xfs replays its log when it is mounted and has nothing else to repair after a crash.
+      if (fstype !== 'ext4') return;
+      const { exitCode, stdout } = await run('e2fsck', ['-p', device], {
+        timeoutMs: times.checkMs,
+        signal,
+        okCodes: [...e2fsckOk, 4],
+      });
+      if (exitCode === 4) {
+        const why = stdout.split('\n').slice(-3).join('; ');
+        throw new VolumeError('internal', `the file system is damaged and needs e2fsck by hand: ${why}`);
+      }
+    },
+    async mount(device, path, fstype, readOnly) {
+      const options = [readOnly ? 'ro' : 'rw', mountOptions[fstype] ?? '']
+        .filter((one) => one !== '')
+        .join(',');
+      await run('mount', ['-t', fstype, '-o', options, device, path], { timeoutMs: times.mountMs });
+    },
+    async remountReadOnly(path) {
+      await run('mount', ['-o', 'remount,ro', path], { timeoutMs: times.mountMs });
+    },
+    async sync(path) {
+      await run('sync', ['-f', path], { timeoutMs: times.syncMs });
+    },
+    async unmount(path) {
+      // 32: busy, or not mounted; which of them the mount table tells.
+      const { exitCode } = await run('umount', [path], { timeoutMs: times.unmountMs, okCodes: [0, 32] });
+      return exitCode === 0;
+    },
+    async unmountLazily(path) {
+      await run('umount', ['-l', path], { timeoutMs: times.unmountMs, okCodes: [0, 32] });
+    },
+  };
+}

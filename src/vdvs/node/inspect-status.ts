@@ -1,0 +1,24 @@
+import type { VolumeView } from '../api.ts';
+import { renderSize } from '../sizes.ts';
+
+/** What `docker volume inspect` shows under `Status`; keys as users know them. Pure. */
+export function inspectStatus({ record, attached, allocatedBytes }: VolumeView): Record<string, unknown> {
+  const { options } = record;
+  return {
+    access: options.access,
+    'attach-as': options.attachAs,
+    capacity: {
+      size: renderSize(options.sizeBytes),
+      allocated: allocatedBytes === undefined ? 'unknown' : renderSize(allocatedBytes),
+    },
+    'clone-from': options.cloneFrom ?? 'None',
+    created: record.createdAt,
+    'created by VM': record.createdBy,
+    datastore: record.datastore,
+    diskformat: options.diskformat,
+    fstype: options.fstype,
+    status: attached ? 'attached' : 'detached',
+    ...(attached ? { 'attached to VM': attached.host, 'attached since': attached.since } : {}),
+    ...(options.policy === undefined ? {} : { 'vsan-policy-name': options.policy }),
+  };
+}

@@ -1,0 +1,124 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '../../lib/clock.ts';
+import { VolumeError } from '../../lib/errors.ts';
+import type { Run } from '../../lib/exec.ts';
+import { mountHolding, parseMountinfo } from './mountinfo.ts';
+
+/** Image files as block devices of this host. */
+export interface LoopDevices {
+  /**
+   * Opens an image file for writing.
+   * @throws VolumeError `busy` when an earlier use of the file has not ended, `invalid` when writes through the folder
+   *   could stay in this host's cache.
+   */
+  open(file: string): Promise<string>;
+  /** Lets go of a device. @returns false when something still holds it after the deadline. */
+  close(device: string): Promise<boolean>;
+  /** Devices whose file lies below the folder. */
+  list(folder: string): Promise<{ device: string; file: string }[]>;
+}
+
+/** ms that a program may take, and that the kernel may need to let go of a device. */
+const times = { runMs: 20_000, releaseMs: 5_000, pollMs: 50 } as const;
+
+function backingFile(device: string): string | undefined {
+  const path = join('/sys/block', device.replace('/dev/', ''), 'loop/backing_file');
+  // Detached devices have no such file.
+  if (!existsSync(path)) return undefined;
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch {
+    return undefined;
+  }
+}
+
+async function isDirect(device: string): Promise<boolean> {
+  const text = await readFile(join('/sys/block', device.replace('/dev/', ''), 'loop/dio'), 'utf8');
+  return text.trim() === '1';
+}
+
+/**
+ * Loop devices through losetup. Writes must be in the datastore when the device has completed them, for another host
+ * reads them from there: so either direct I/O, or a folder mounted `sync`, and nothing in between.
+ */
+export function createLoopDevices({ run, clock }: { run: Run; clock: Clock }): LoopDevices {
+  const all = async () => {
+    const names = await readdir('/sys/block');
+    return names
+      .filter((name) => /^loop\d+$/.test(name))
+      .flatMap((name) => {
+        const file = backingFile(`/dev/${name}`);
+        return file === undefined ? [] : [{ device: `/dev/${name}`, file }];
+      });
+  };
+
+  const released = async (device: string, file: string) => {
+    const until = clock.monotonic() + times.releaseMs;
+    while (backingFile(device) === file) {
+      if (clock.monotonic() >= until) return false;
+      await clock.sleep(times.pollMs);
+    }
+    return true;
+  };
+
+  const close = async (device: string) => {
+    const file = backingFile(device);
+    if (file === undefined) return true;
+    await run('losetup', ['-d', device], { timeoutMs: times.runMs, okCodes: [0, 1] });
+    return await released(device, file);
+  };
+
+  const isSync = async (file: string) => {
+    const mount = mountHolding(parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8')), file);
+    return mount?.options.includes('sync') ?? false;
+  };
+
+  return {
+    close,
+    async open(path) {
+      const file = await realpath(path).catch((thrown) => {
+        throw new VolumeError(
+          'unavailable',
+          `disk ${path} is not there: is the datastore mounted on this host?`,
+          {
+            cause: thrown,
+          },
+        );
+      });
+      for (const earlier of (await all()).filter((one) => one.file === file)) {
+        if (await close(earlier.device)) continue;
+        throw new VolumeError('busy', `disk ${file} is still in use here as ${earlier.device}`);
+      }
+      const sync = await isSync(file);
+      if (sync) {
+        // Another host wrote to the file since: pages that this host remembers of it are stale.
+        await run('dd', [`of=${file}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0', 'status=none'], {
+          timeoutMs: times.runMs,
+          input: '',
+        });
+      }
+      const { stdout } = await run('losetup', ['--find', '--show', '--nooverlap', '--direct-io=on', file], {
+        timeoutMs: times.runMs,
+      });
+      const device = stdout.trim();
+      if (sync || (await isDirect(device))) return device;
+      await close(device);
+      throw new VolumeError(
+        'invalid',
+        `disk ${file}: its file system can do no direct I/O, so writes could stay in this host's cache while another ` +
+          'host takes the disk over: mount the datastore with the option sync, or use another file system',
+      );
+    },
+    async list(folder) {
+      const real = await realpath(folder).catch(() => folder);
+      return (await all()).filter(({ file }) => file.startsWith(`${real}/`));
+    },
+  };
+}
+
+/** Device number of a block device, as `stat().dev` shows it for the files on it. */
+export async function deviceNumber(device: string): Promise<number> {
+  return (await stat(device)).rdev;
+}

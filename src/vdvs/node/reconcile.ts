@@ -1,0 +1,192 @@
+import type { Clock } from '../../lib/clock.ts';
+import { toVolumeError } from '../../lib/errors.ts';
+import type { KeyedQueue } from '../../lib/keyed-queue.ts';
+import type { Log } from '../../lib/log.ts';
+import type { EngineContainers } from '../../swarm/swarm.ts';
+import { parseVolumeName, renderVolumeName } from '../names.ts';
+import type { ServiceClient } from '../service-client.ts';
+import type { VolumeId } from '../types.ts';
+import type { BlockVolumes } from './block-volumes.ts';
+import type { LoopDevices } from './loop-devices.ts';
+import type { LiveMount, MountTable } from './mount-table.ts';
+import { type MountEntry, mountsBelow } from './mountinfo.ts';
+
+/** What putting things right needs. */
+export interface ReconcilerParts {
+  readonly client: ServiceClient;
+  readonly volumes: BlockVolumes;
+  readonly table: MountTable;
+  readonly queue: KeyedQueue;
+  readonly loops: LoopDevices;
+  readonly engine: EngineContainers;
+  readonly readMounts: () => Promise<MountEntry[]>;
+  readonly nodeId: () => Promise<string>;
+  readonly mountRoot: string;
+  readonly datastores: ReadonlyMap<string, string>;
+  readonly defaultDatastore: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Compares what is mounted, open, attached and used, and ends what nobody uses. */
+export interface Reconciler {
+  /**
+   * Local part of the start, before any call is served: keeps what hangs on the kept lease and clears the rest away.
+   * @param keptLease lease of the earlier life if it still is this node's.
+   */
+  recover(keptLease: string | undefined): Promise<void>;
+  /** Ends every mount: its file system was shut down with the lease. */
+  afterFence(): Promise<void>;
+  /** What came of a call to the service for this volume is not known: find out and put it right. */
+  uncertain(id: VolumeId): void;
+  /** Works until the signal ends it. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/** ms between two rounds, and looks at the engine before an inherited mount counts as unused. */
+const times = { roundMs: 5_000, looks: 2 } as const;
+
+/** See `Reconciler`. */
+export function createReconciler(parts: ReconcilerParts): Reconciler {
+  const { client, volumes, table, queue, loops, clock, log } = parts;
+  const doubtful = new Map<string, VolumeId>();
+  const unusedLooks = new Map<string, number>();
+
+  const retire = async (mount: { mountpoint: string; device: string }, why: string) => {
+    log.warn('clearing a mount away', { mountpoint: mount.mountpoint, device: mount.device, why });
+    await volumes.retire(mount).catch((thrown) => {
+      log.error('mount not cleared away', {
+        mountpoint: mount.mountpoint,
+        error: toVolumeError(thrown).message,
+      });
+    });
+  };
+
+  /** Gives back an attachment of this node that nothing here uses. */
+  const settle = (id: VolumeId) =>
+    queue.run(renderVolumeName(id), async () => {
+      const mount = table.get(id);
+      if (mount) {
+        if (Object.keys(mount.ids).length > 0) return;
+        await volumes.close(mount);
+        await table.delete(id);
+        return;
+      }
+      const held = (await client.get(id))?.attached;
+      if (held && held.node === (await parts.nodeId())) await client.detach(id, held.epoch, false);
+    });
+
+  const settleDoubtful = async () => {
+    for (const [key, id] of [...doubtful]) {
+      doubtful.delete(key);
+      await settle(id).catch((thrown) => {
+        doubtful.set(key, id);
+        log.debug('not settled yet', { volume: key, error: toVolumeError(thrown).message });
+      });
+    }
+  };
+
+  /** Mount IDs of an earlier life whose containers are gone. */
+  const dropUnused = async () => {
+    const inherited = table.all().filter((mount) => mount.inherited.size > 0);
+    if (inherited.length === 0) return;
+    const used = new Set(
+      (await parts.engine.volumesInUse()).flatMap(({ volume }) => {
+        try {
+          return [renderVolumeName(parseVolumeName(volume, parts.defaultDatastore))];
+        } catch {
+          return [];
+        }
+      }),
+    );
+    for (const mount of inherited) {
+      const key = renderVolumeName(mount);
+      const looks = used.has(key) ? 0 : (unusedLooks.get(key) ?? 0) + 1;
+      unusedLooks.set(key, looks);
+      // Once could be a container on its way up.
+      if (looks >= times.looks) await queue.run(key, () => drop(mount));
+    }
+  };
+
+  const drop = async (mount: LiveMount) => {
+    if (table.get(mount) !== mount) return;
+    log.info('no container uses the volume any more', { volume: renderVolumeName(mount) });
+    for (const id of mount.inherited) delete mount.ids[id];
+    mount.inherited.clear();
+    await table.put(mount);
+    if (Object.keys(mount.ids).length > 0) return;
+    await volumes.close(mount);
+    await table.delete(mount);
+  };
+
+  const findOwn = async () => {
+    const self = await parts.nodeId();
+    for (const { record, attached } of await client.list()) {
+      if (attached?.node === self && !table.get(record)) doubtful.set(renderVolumeName(record), record);
+    }
+  };
+
+  return {
+    async recover(keptLease) {
+      const entries = mountsBelow(await parts.readMounts(), parts.mountRoot);
+      const kept = new Set<string>();
+      for (const mount of table.all()) {
+        const there = entries.some(
+          (one) => one.mountPoint === mount.mountpoint && one.source === mount.device,
+        );
+        if (there && keptLease !== undefined && mount.lease === keptLease) {
+          kept.add(mount.device);
+          log.info('kept', { volume: renderVolumeName(mount), device: mount.device });
+        } else {
+          await retire(mount, there ? 'its lease is gone' : 'it is not mounted any more');
+          await table.delete(mount);
+        }
+      }
+      for (const { mountPoint, source } of entries) {
+        if (kept.has(source) || table.all().some((mount) => mount.mountpoint === mountPoint)) continue;
+        await retire({ mountpoint: mountPoint, device: source }, 'nothing is known of it');
+      }
+      for (const folder of parts.datastores.values()) {
+        for (const { device } of await loops.list(folder)) {
+          if (!kept.has(device)) await loops.close(device);
+        }
+      }
+    },
+
+    async afterFence() {
+      await Promise.all(
+        table.all().map((mount) =>
+          queue.run(renderVolumeName(mount), async () => {
+            if (table.get(mount) !== mount) return;
+            await retire(mount, 'the lease was lost');
+            await table.delete(mount);
+          }),
+        ),
+      );
+    },
+
+    uncertain(id) {
+      doubtful.set(renderVolumeName(id), id);
+    },
+
+    async run(signal) {
+      let listed = false;
+      while (!signal.aborted) {
+        try {
+          if (!listed) {
+            await findOwn();
+            listed = true;
+          }
+          for (const mount of table.all()) {
+            if (Object.keys(mount.ids).length === 0) doubtful.set(renderVolumeName(mount), mount);
+          }
+          await settleDoubtful();
+          await dropUnused();
+        } catch (thrown) {
+          log.debug('reconciliation waits', { error: toVolumeError(thrown).message });
+        }
+        await clock.sleep(times.roundMs, signal).catch(() => undefined);
+      }
+    },
+  };
+}

@@ -1,0 +1,75 @@
+import type { Clock } from '../../lib/clock.ts';
+import { toVolumeError } from '../../lib/errors.ts';
+import { createKeyedQueue } from '../../lib/keyed-queue.ts';
+import type { Log } from '../../lib/log.ts';
+import type { VolumeDriver } from '../../plugin/volume-driver.ts';
+import type { EngineContainers } from '../../swarm/swarm.ts';
+import type { GuardClient } from '../guard/guard-client.ts';
+import type { ServiceClient } from '../service-client.ts';
+import { type BlockVolumeParts, createBlockVolumes } from './block-volumes.ts';
+import type { MountTable } from './mount-table.ts';
+import type { MountEntry } from './mountinfo.ts';
+import { createReconciler } from './reconcile.ts';
+import { createVdvsDriver } from './vdvs-driver.ts';
+
+/** What the node's side of vDVS is made of. */
+export interface VdvsNodeParts extends Omit<BlockVolumeParts, 'onUncertain' | 'guard'> {
+  readonly client: ServiceClient;
+  readonly guard: GuardClient;
+  readonly table: MountTable;
+  readonly engine: EngineContainers;
+  readonly readMounts: () => Promise<MountEntry[]>;
+  readonly nodeId: () => Promise<string>;
+  readonly defaultDatastore: string;
+  readonly attachMs: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** The driver, once what an earlier life left is in order; and its end. */
+export interface VdvsNode {
+  readonly driver: VolumeDriver;
+  /** Unmounts and detaches everything, for the end of the plugin. */
+  closeAll(): Promise<void>;
+  stop(): void;
+}
+
+/** Puts things right, then serves. Resolves when calls may come. */
+export async function startVdvsNode(parts: VdvsNodeParts): Promise<VdvsNode> {
+  const { guard, table, log } = parts;
+  const queue = createKeyedQueue();
+  const late: { uncertain: (id: { datastore: string; name: string }) => void } = {
+    uncertain: () => undefined,
+  };
+  const volumes = createBlockVolumes({ ...parts, onUncertain: (id) => late.uncertain(id) });
+  const reconciler = createReconciler({ ...parts, volumes, queue });
+  late.uncertain = reconciler.uncertain;
+
+  await reconciler.recover(await guard.settled());
+  guard.onFenced((reason) => {
+    if (table.all().length === 0) return;
+    log.error('lease lost, all volumes of this node were shut down', { reason });
+    reconciler
+      .afterFence()
+      .catch((thrown) => log.error('clearing up', { error: toVolumeError(thrown).message }));
+  });
+  const stop = new AbortController();
+  void reconciler.run(stop.signal);
+
+  const driver = createVdvsDriver({ ...parts, volumes, queue, leaseSignal: () => guard.leaseSignal() });
+  return {
+    driver,
+    async closeAll() {
+      stop.abort();
+      await Promise.all(
+        table.all().map((mount) =>
+          volumes
+            .close(mount)
+            .then(() => table.delete(mount))
+            .catch((thrown) => log.warn('not closed', { error: toVolumeError(thrown).message })),
+        ),
+      );
+    },
+    stop: () => stop.abort(),
+  };
+}

@@ -1,0 +1,139 @@
+import { toVolumeError, VolumeError } from '../../lib/errors.ts';
+import type { KeyedQueue } from '../../lib/keyed-queue.ts';
+import type { Log } from '../../lib/log.ts';
+import type { DriverVolume, VolumeDriver } from '../../plugin/volume-driver.ts';
+import type { VolumeView } from '../api.ts';
+import { parseVolumeName, renderVolumeName } from '../names.ts';
+import { parseBlockOptions } from '../options.ts';
+import type { ServiceClient } from '../service-client.ts';
+import type { VolumeId } from '../types.ts';
+import type { BlockVolumes } from './block-volumes.ts';
+import { inspectStatus } from './inspect-status.ts';
+import type { MountTable } from './mount-table.ts';
+
+/** What the driver needs. */
+export interface VdvsDriverParts {
+  readonly client: ServiceClient;
+  readonly volumes: BlockVolumes;
+  readonly table: MountTable;
+  /** Shared with the reconciliation: one at a time for each volume. */
+  readonly queue: KeyedQueue;
+  /** Aborted when the lease is lost; a new one each time. */
+  readonly leaseSignal: () => AbortSignal;
+  readonly defaultDatastore: string;
+  /** ms that a mount waits for another host to let go of the volume. */
+  readonly attachMs: number;
+  readonly log: Log;
+}
+
+/** Block volumes behind Docker's protocol. */
+export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
+  const { client, volumes, table, queue, log } = parts;
+  const known: { list: VolumeView[] | undefined } = { list: undefined };
+
+  const parse = (name: string) => parseVolumeName(name, parts.defaultDatastore);
+  const serial = <T>(id: VolumeId, work: () => Promise<T>) => queue.run(renderVolumeName(id), work);
+
+  const encode = (name: string, view: VolumeView): DriverVolume => ({
+    name,
+    mountpoint: table.get(view.record)?.mountpoint ?? '',
+    createdAt: view.record.createdAt,
+  });
+
+  const shortName = (id: VolumeId) =>
+    id.datastore === parts.defaultDatastore && !id.name.includes('@') ? id.name : renderVolumeName(id);
+
+  return {
+    async create(name, options) {
+      const id = parse(name);
+      // Here as well as in the service: a bad option is refused also while no manager can be reached.
+      parseBlockOptions(options);
+      await client.create(id, options);
+    },
+
+    async remove(name) {
+      const id = parse(name);
+      await serial(id, async () => {
+        const mount = table.get(id);
+        if (mount) {
+          const users = Object.keys(mount.ids).length;
+          throw new VolumeError(
+            'busy',
+            `volume ${name} is in use on this host by ${users} container mount(s)`,
+          );
+        }
+        await client.remove(id);
+      });
+    },
+
+    async mount(name, mountId) {
+      const id = parse(name);
+      return await serial(id, async () => {
+        let mount = table.get(id);
+        if (mount && !(await volumes.isMounted(mount.mountpoint))) {
+          log.warn('mount vanished, mounting again', { volume: name });
+          await volumes.retire(mount);
+          await table.delete(id);
+          mount = undefined;
+        }
+        mount ??= await volumes.open(id, parts.attachMs, parts.leaseSignal());
+        mount.ids[mountId] = (mount.ids[mountId] ?? 0) + 1;
+        mount.inherited.delete(mountId);
+        await table.put(mount);
+        log.info('mounted', {
+          volume: name,
+          id: mountId,
+          device: mount.device,
+          users: Object.keys(mount.ids).length,
+        });
+        return mount.mountpoint;
+      });
+    },
+
+    async unmount(name, mountId) {
+      const id = parse(name);
+      await serial(id, async () => {
+        const mount = table.get(id);
+        const count = mount?.ids[mountId];
+        if (!mount || count === undefined) {
+          // Given up already: after a loss of the lease, or in an earlier life.
+          log.info('unmount of something that is not mounted', { volume: name, id: mountId });
+          return;
+        }
+        if (count > 1) mount.ids[mountId] = count - 1;
+        else delete mount.ids[mountId];
+        await table.put(mount);
+        if (Object.keys(mount.ids).length > 0) return;
+        await volumes.close(mount);
+        await table.delete(id);
+        log.info('unmounted', { volume: name });
+      });
+    },
+
+    async path(name) {
+      return table.get(parse(name))?.mountpoint ?? '';
+    },
+
+    async get(name) {
+      let id: VolumeId;
+      try {
+        id = parse(name);
+      } catch {
+        // No volume can have this name.
+        return undefined;
+      }
+      const view = await client.get(id);
+      return view ? { ...encode(name, view), status: inspectStatus(view) } : undefined;
+    },
+
+    async list() {
+      try {
+        known.list = await client.list();
+      } catch (thrown) {
+        if (!known.list) throw thrown;
+        log.warn('list answers what was last known', { error: toVolumeError(thrown).message });
+      }
+      return known.list.map((view) => encode(shortName(view.record), view));
+    },
+  };
+}
