@@ -1,0 +1,120 @@
+// npm test [-- PROJECT...]: all tests, the quick kinds first. Installs the programs that they need, says how far it is, ends
+// with one line `N passed, N failed` over all kinds, and leaves nothing running.
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const root = join(import.meta.dirname, '..');
+const all = ['unit', 'contract', 'integration', 'lab'];
+const chosen = process.argv.slice(2);
+const unknown = chosen.filter((name) => !all.includes(name));
+if (unknown.length > 0) {
+  console.error(`npm test -- ${unknown.join(' ')}: the kinds of tests are ${all.join(', ')}`);
+  process.exit(2);
+}
+const projects = chosen.length > 0 ? all.filter((name) => chosen.includes(name)) : all;
+
+/** Programs that tests other than the unit tests start, and the Debian packages that have them. */
+const programs = {
+  etcd: 'etcd-server',
+  etcdctl: 'etcd-client',
+  openssl: 'openssl',
+  debootstrap: 'debootstrap',
+  losetup: 'mount',
+  'mkfs.ext4': 'e2fsprogs',
+  'mkfs.xfs': 'xfsprogs',
+  xfs_io: 'xfsprogs',
+  'qemu-img': 'qemu-utils',
+  ip: 'iproute2',
+};
+const places = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+
+function installMissing() {
+  const missing = Object.entries(programs).filter(
+    ([program]) => !places.some((place) => existsSync(join(place, program))),
+  );
+  if (missing.length === 0) return;
+  const packages = [...new Set(missing.map(([, name]) => name))];
+  console.log(`installing ${packages.join(', ')}`);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  for (const args of [
+    ['update', '-q'],
+    ['install', '-y', '-q', '--no-install-recommends', ...packages],
+  ]) {
+    const { status, stderr, error } = spawnSync('apt-get', args, { env, encoding: 'utf8' });
+    if (status !== 0) {
+      console.error(`apt-get ${args.join(' ')}: ${error?.message ?? stderr}`);
+      console.error(`install by hand what is missing: ${missing.map(([program]) => program).join(', ')}`);
+      process.exit(1);
+    }
+  }
+}
+
+/** A child that gets our signals, so that it can clean up; resolves with its exit code. */
+function run(program, args) {
+  return new Promise((resolve) => {
+    const child = spawn(program, args, { cwd: root, stdio: 'inherit' });
+    // From a terminal the child has the signal already; from a supervisor only we do.
+    const pass = (signal) => child.kill(signal);
+    for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, pass);
+    child.once('error', (error) => {
+      console.error(`${program}: ${error.message}`);
+      resolve(1);
+    });
+    child.once('close', (code) => {
+      for (const signal of ['SIGTERM', 'SIGHUP']) process.off(signal, pass);
+      resolve(code ?? 1);
+    });
+  });
+}
+
+/** What one kind of tests came to. A test that did not run is not a test that passed. */
+function count(file, code) {
+  if (!existsSync(file)) return { passed: 0, failed: 1 };
+  const report = JSON.parse(readFileSync(file, 'utf8'));
+  const passed = report.numPassedTests;
+  const notRun = report.numPendingTests + report.numTodoTests;
+  // A file that fails outside of its tests has no failed test of its own.
+  const broken = report.testResults.filter(
+    (one) => one.status === 'failed' && !one.assertionResults.some((test) => test.status === 'failed'),
+  ).length;
+  const failed = report.numFailedTests + notRun + broken;
+  return { passed, failed: failed === 0 && code !== 0 ? 1 : failed };
+}
+
+let interrupted = false;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => {
+    interrupted = true;
+  });
+}
+
+if (projects.some((name) => name !== 'unit')) installMissing();
+const folder = mkdtempSync(join(tmpdir(), 'vfile-tests-'));
+const total = { passed: 0, failed: 0 };
+const lines = [];
+const began = performance.now();
+for (const [at, project] of projects.entries()) {
+  if (interrupted) break;
+  console.log(`\n[${at + 1}/${projects.length}] ${project} tests`);
+  const start = performance.now();
+  const file = join(folder, `${project}.json`);
+  const vitest = join(root, 'node_modules/vitest/vitest.mjs');
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
+  const code = await run(process.execPath, [vitest, 'run', '--project', project, ...reporters]);
+  const { passed, failed } = count(file, code);
+  total.passed += passed;
+  total.failed += failed;
+  const seconds = ((performance.now() - start) / 1000).toFixed(0);
+  lines.push(`${project.padEnd(12)} ${passed} passed, ${failed} failed in ${seconds} s`);
+}
+if (projects.includes('lab') && process.env.VFILE_LAB_KEEP !== '1') {
+  // The tests take their lab down themselves; this is for those that were interrupted.
+  await run(process.execPath, ['--import', 'tsx', 'test/lab/tool/main.ts', 'down']);
+}
+rmSync(folder, { recursive: true, force: true });
+console.log(`\n${lines.join('\n')}\nin ${((performance.now() - began) / 60_000).toFixed(1)} min`);
+if (interrupted) console.log('interrupted: not all tests were run');
+console.log(`${total.passed} passed, ${total.failed} failed`);
+process.exitCode = total.failed > 0 || total.passed === 0 || interrupted ? 1 : 0;
