@@ -8,7 +8,12 @@ const root = join(import.meta.dirname, '../../..');
 const read = (file: string): string => readFileSync(join(root, file), 'utf8');
 
 /** What lies where inside the plugins' own file systems: nothing that a user could change alone. */
-const insides = new Set(['VFILE_MOUNT_ROOT', 'VFILE_PLUGIN_SOCKET', 'VFILE_SYSFS']);
+const insides = new Set([
+  ...['VFILE_MOUNT_ROOT', 'VFILE_PLUGIN_SOCKET', 'VFILE_SYSFS'],
+  ...['VDVS_MOUNT_ROOT', 'VDVS_PLUGIN_SOCKET'],
+  // These are the vDVS service's, which shares a file with the plugin.
+  ...['VDVS_LISTEN', 'VDVS_TAKEOVER_MARGIN_MS'],
+]);
 
 /** Names of the environment's settings that source files read. */
 function settingsIn(files: readonly string[]): Set<string> {
@@ -58,6 +63,8 @@ describe('the stack file', () => {
       'VFILE_CERTIFICATES',
       'VFILE_CERTIFICATES_HOST_PATH',
       'VFILE_DOCKER_SOCKET',
+      'VFILE_MANAGERS',
+      'VDVS_STATE',
       // The manager's business; a plugin shares the set of settings only.
       'VFILE_FILESERVER_IMAGE',
       'VFILE_FILESERVER_CAPABILITIES',
