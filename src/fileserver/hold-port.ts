@@ -9,12 +9,15 @@ export interface HeldPort {
   letGo(): void;
 }
 
+/** Holds a port; a seam for tests. */
+export type HoldPort = (address: string, port: number) => Promise<HeldPort | undefined>;
+
 /**
  * Listens in place of a server that has just died, accepts and stays silent. A client of the kernel that is refused waits
  * 3 s before it tries again; one that is connected notices the new server at once.
  * @returns `undefined` when the port cannot be had; then clients are refused, which is only slower.
  */
-export async function holdPort(address: string, port: number): Promise<HeldPort | undefined> {
+export const holdPort: HoldPort = async (address, port) => {
   const sockets = new Set<Socket>();
   const server = createServer({ pauseOnConnect: true }, (socket) => {
     sockets.add(socket);
@@ -39,4 +42,4 @@ export async function holdPort(address: string, port: number): Promise<HeldPort 
       for (const socket of sockets) socket.resetAndDestroy();
     },
   };
-}
+};

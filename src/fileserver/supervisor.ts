@@ -11,7 +11,7 @@ import { CrashPolicy } from './crash-policy.ts';
 import { withDeadline } from './deadline.ts';
 import type { Ending } from './ending.ts';
 import type { ServerLauncher } from './ganesha-process.ts';
-import { holdPort } from './hold-port.ts';
+import type { HeldPort, HoldPort } from './hold-port.ts';
 import { Instance } from './instance.ts';
 import { guardLease } from './lease-guard.ts';
 import type { NfsNull } from './nfs-null.ts';
@@ -28,6 +28,7 @@ export interface SupervisorOptions {
   readonly launcher: ServerLauncher;
   readonly files: VolumeFiles;
   readonly nfsNull: NfsNull;
+  readonly holdPort: HoldPort;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -161,9 +162,9 @@ export class Supervisor {
   }
 
   async #serveAgainAndAgain(create: (number: number) => Instance, address: string): Promise<void> {
-    const { clock, log, settings } = this.#options;
+    const { clock, log, settings, holdPort } = this.#options;
     const crashes = new CrashPolicy();
-    let held: Awaited<ReturnType<typeof holdPort>>;
+    let held: HeldPort | undefined;
     for (let number = 1; ; number += 1) {
       const instance = create(number);
       this.#instance = instance;

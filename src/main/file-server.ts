@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { openStore } from '../etcd/etcd-store.ts';
 import { createMirror } from '../etcd/list-watch-mirror.ts';
 import { GaneshaLauncher } from '../fileserver/ganesha-process.ts';
+import { holdPort } from '../fileserver/hold-port.ts';
 import { nfsNull } from '../fileserver/nfs-null.ts';
 import { readFileServerSettings } from '../fileserver/settings.ts';
 import { Supervisor } from '../fileserver/supervisor.ts';
@@ -64,6 +65,7 @@ async function main(): Promise<number> {
     }),
     files: openVolumeFiles({ exportRoot: settings.exportRoot, configPath, host: hostname(), clock, log }),
     nfsNull,
+    holdPort,
     clock,
     log,
   });

@@ -6,6 +6,7 @@ import { createMirror } from '../../../src/etcd/list-watch-mirror.ts';
 import type { Mirror } from '../../../src/etcd/mirror.ts';
 import type { Store } from '../../../src/etcd/store.ts';
 import { GaneshaLauncher, type ServerProcess } from '../../../src/fileserver/ganesha-process.ts';
+import { holdPort } from '../../../src/fileserver/hold-port.ts';
 import { nfsNull } from '../../../src/fileserver/nfs-null.ts';
 import { readFileServerSettings } from '../../../src/fileserver/settings.ts';
 import { Supervisor } from '../../../src/fileserver/supervisor.ts';
@@ -131,6 +132,7 @@ export async function createBench(fsType: 'ext4' | 'xfs'): Promise<Bench> {
         },
         files: openVolumeFiles({ exportRoot: disk.root, configPath, host, clock, log }),
         nfsNull,
+        holdPort,
         clock,
         log,
       });

@@ -1,0 +1,61 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { CrashPolicy } from '../../../src/fileserver/crash-policy.ts';
+import { findMount } from '../../../src/fileserver/prepare-volume.ts';
+import { serverEpoch } from '../../../src/fileserver/server-epoch.ts';
+
+describe('the epoch that ganesha tells its clients', () => {
+  it('is new with each start', () => {
+    const start = fc.record({
+      epoch: fc.integer({ min: 1, max: 4_000_000 }),
+      number: fc.integer({ min: 1, max: 1_023 }),
+    });
+    fc.assert(
+      fc.property(start, start, (a, b) => {
+        fc.pre(a.epoch !== b.epoch || a.number !== b.number);
+        expect(serverEpoch(a.epoch, a.number)).not.toBe(serverEpoch(b.epoch, b.number));
+        expect(serverEpoch(a.epoch, a.number)).toBeGreaterThan(0);
+        expect(serverEpoch(a.epoch, a.number)).toBeLessThan(2 ** 32);
+      }),
+    );
+  });
+});
+
+describe('after a crash', () => {
+  it('the server starts again at once, then after pauses, then no more', () => {
+    const policy = new CrashPolicy();
+    expect([0, 1, 2, 3, 4].map((at) => policy.crashed(at * 5_000))).toEqual([
+      0,
+      200,
+      1_000,
+      2_000,
+      undefined,
+    ]);
+  });
+
+  it('one that ran for a minute has recovered', () => {
+    const policy = new CrashPolicy();
+    policy.crashed(0);
+    policy.crashed(1_000);
+    expect(policy.crashed(70_000)).toBe(0);
+  });
+});
+
+describe('the mount of the block volume', () => {
+  const info = [
+    '22 1 254:0 / / rw,relatime - ext4 /dev/vda rw',
+    '40 22 7:0 / /export-root rw,relatime shared:1 - ext4 /dev/loop0 rw',
+    '41 22 7:1 / /export-root/data rw - xfs /dev/loop1 rw',
+    '42 22 7:2 / /with\\040blank rw - xfs /dev/loop2 rw',
+    '',
+  ].join('\n');
+
+  it.each([
+    ['/export-root', { type: 'ext4', source: '/dev/loop0' }],
+    ['/with blank', { type: 'xfs', source: '/dev/loop2' }],
+    ['/export', undefined],
+    ['/export-root/', undefined],
+  ])('%s', (path, mount) => {
+    expect(findMount(info, path)).toEqual(mount);
+  });
+});
