@@ -7,8 +7,8 @@ import { createSwarmCertificates } from '../lib/swarm-certificates.ts';
 import { createDockerSwarm } from '../swarm/docker-swarm.ts';
 import { openBackends } from '../vdvs/backends/open-backends.ts';
 import { createManagers } from '../vdvs/managers.ts';
+import { readServiceSettings } from '../vdvs/service/settings.ts';
 import { createService } from '../vdvs/service/start-service.ts';
-import { readServiceSettings } from '../vdvs/settings.ts';
 
 /** The vDVS service of one manager. */
 async function main(): Promise<void> {

@@ -4,7 +4,8 @@ import { VolumeError } from '../lib/errors.ts';
 /** What the environment holds. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-const whole = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
+/** A whole number within limits. */
+export const whole = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
 const port = whole(1, 65_535);
 const path = z.string().startsWith('/');
 const level = z
@@ -32,7 +33,8 @@ const addresses = z.string().transform((text) =>
     .filter((one) => one !== ''),
 );
 
-const common = {
+/** Settings of both the service and the plugin. */
+export const common = {
   VDVS_SERVICE_PORT: port.default(8791),
   /** The first one is the default. */
   VDVS_DATASTORES: datastores.default(new Map([['default', '/var/lib/vdvs/datastores/default']])),
@@ -43,12 +45,6 @@ const common = {
   VDVS_LOG_LEVEL: level.default('info'),
 };
 
-const serviceSchema = z.object({
-  ...common,
-  VDVS_LISTEN: z.string().default('0.0.0.0'),
-  VDVS_TAKEOVER_MARGIN_MS: whole(0, 60_000).default(500),
-});
-
 const pluginSchema = z.object({
   ...common,
   VDVS_LEASE_MS: whole(3_000, 120_000).default(5_000),
@@ -57,7 +53,7 @@ const pluginSchema = z.object({
   VDVS_STATE: path.default('/var/lib/vdvs/state'),
   VDVS_PLUGIN_SOCKET: path.default('/run/docker/plugins/vdvs.sock'),
   VDVS_ATTACH_TIMEOUT_SECONDS: whole(5, 100).default(95),
-  VDVS_EXT4_OPTIONS: z.string().default('errors=remount-ro,commit=1'),
+  VDVS_EXT_OPTIONS: z.string().default('errors=remount-ro,commit=1'),
   VDVS_XFS_OPTIONS: z.string().default('nouuid'),
   VFILE_LOG_PATH: path.optional(),
   VFILE_LOG_MAX_SIZE_MB: whole(1, 10_000).default(10),
@@ -65,7 +61,8 @@ const pluginSchema = z.object({
   VFILE_LOG_MAX_AGE_DAYS: whole(1, 3_650).default(28),
 });
 
-function read<T>(schema: z.ZodType<T>, env: Environment): T {
+/** Reads settings. @throws VolumeError `invalid` listing all problems at once. */
+export function readEnvironment<T>(schema: z.ZodType<T>, env: Environment): T {
   // Docker hands over every setting of a plugin, the ones that nobody set as empty texts.
   const given = Object.fromEntries(
     Object.entries(env).filter(([, value]) => value !== undefined && value !== ''),
@@ -79,7 +76,8 @@ function read<T>(schema: z.ZodType<T>, env: Environment): T {
   throw new VolumeError('invalid', `settings: ${problems.join('; ')}`);
 }
 
-function commonSettings(s: z.infer<typeof serviceSchema> | z.infer<typeof pluginSchema>) {
+/** The common settings under the names that the code uses. */
+export function commonSettings(s: z.infer<z.ZodObject<typeof common>>) {
   return {
     servicePort: s.VDVS_SERVICE_PORT,
     datastores: s.VDVS_DATASTORES,
@@ -92,20 +90,9 @@ function commonSettings(s: z.infer<typeof serviceSchema> | z.infer<typeof plugin
   } as const;
 }
 
-/** Settings of the vDVS service. @throws VolumeError `invalid` listing all problems at once. */
-export function readServiceSettings(env: Environment) {
-  const s = read(serviceSchema, env);
-  return Object.freeze({
-    ...commonSettings(s),
-    listen: s.VDVS_LISTEN,
-    /** How long a volume whose holder was lost waits beyond the holder's lease: for writes on their way. */
-    takeoverMarginMs: s.VDVS_TAKEOVER_MARGIN_MS,
-  });
-}
-
 /** Settings of the vDVS plugin. @throws VolumeError `invalid` listing all problems at once. */
 export function readPluginSettings(env: Environment) {
-  const s = read(pluginSchema, env);
+  const s = readEnvironment(pluginSchema, env);
   if (s.VDVS_FENCE_MARGIN_MS * 2 > s.VDVS_LEASE_MS) {
     throw new VolumeError('invalid', 'settings: VDVS_FENCE_MARGIN_MS must be at most half of VDVS_LEASE_MS');
   }
@@ -121,7 +108,7 @@ export function readPluginSettings(env: Environment) {
     stateFolder: s.VDVS_STATE,
     pluginSocket: s.VDVS_PLUGIN_SOCKET,
     attachMs: s.VDVS_ATTACH_TIMEOUT_SECONDS * 1_000,
-    mountOptions: Object.freeze({ ext4: s.VDVS_EXT4_OPTIONS, xfs: s.VDVS_XFS_OPTIONS }),
+    mountOptions: Object.freeze({ ext4: s.VDVS_EXT_OPTIONS, xfs: s.VDVS_XFS_OPTIONS }),
     log: Object.freeze({
       level: s.VDVS_LOG_LEVEL,
       ...(s.VFILE_LOG_PATH === undefined ? {} : { path: s.VFILE_LOG_PATH }),

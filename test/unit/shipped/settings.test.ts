@@ -17,7 +17,7 @@ const insides = new Set([
 
 /** Names of the environment's settings that source files read. */
 function settingsIn(files: readonly string[]): Set<string> {
-  const found = files.flatMap((file) => [...read(file).matchAll(/^\s+(V(?:FILE|DVS)_[A-Z_]+):/gm)]);
+  const found = files.flatMap((file) => [...read(file).matchAll(/^\s+(V(?:FILE|DVS)_[A-Z0-9_]+):/gm)]);
   return new Set(found.map((match) => match[1] ?? '').filter((name) => !insides.has(name)));
 }
 const allSource = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
