@@ -138,11 +138,16 @@ describe('the manager', () => {
 
   it('ganesha restarts in place: nobody interferes, the failover is recorded', async () => {
     await mounted();
-    await c.serving
-      .get('shared')
-      ?.restart()
-      .catch(() => undefined);
+    const restarted = c.serving.get('shared')?.restart();
+    await c.untilState('shared', 'Failing over', 100);
+    await c.untilState('shared', 'Mounted', 1_000);
+    await restarted;
     expect(c.steps('shared')).not.toContain('replaceTask');
+    const nodeId = c.serving.get('shared')?.nodeId;
+    expect(await c.status('shared')).toMatchObject({
+      server: { epoch: 1 },
+      lastFailover: { from: nodeId, to: nodeId },
+    });
   });
 
   it('a container that dies on a live host is restarted by Swarm, not moved', async () => {
