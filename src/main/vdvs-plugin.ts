@@ -32,7 +32,8 @@ async function main(): Promise<void> {
 
   // The socket must accept within seconds: the main process goes first.
   const mainProcess = createMainProcess({
-    path: join(import.meta.dirname, process.env.VDVS_PLUGIN_MAIN || 'vdvs-plugin-main.mjs'),
+    // Beside this file, bundled or not.
+    path: import.meta.filename.replace(/(\.\w+)$/, '-main$1'),
     onEndpoints: (endpoints) => {
       here.endpoints = endpoints;
     },

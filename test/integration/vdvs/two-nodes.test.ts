@@ -1,0 +1,216 @@
+import { closeSync, fsyncSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { loopsIn, mountsIn } from './clear-host.ts';
+import { leaseMs, listing, startWorld, until, type World } from './world.ts';
+
+/** Writes as an application that wants to be sure. */
+function writeDurably(path: string, text: string): void {
+  const file = openSync(path, 'a');
+  try {
+    writeSync(file, text);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+describe('block volumes on two nodes, with real processes, disks and etcd', () => {
+  let world: World;
+  beforeEach(async () => {
+    world = await startWorld();
+    await Promise.all([world.a.start(), world.b.start()]);
+  });
+  afterEach(async (context) => {
+    if (context.task.result?.state === 'fail') {
+      for (const node of [world.a, world.b]) console.error(node.log());
+    }
+    await world.end();
+  });
+
+  const nothingLeft = () => {
+    expect(mountsIn(world.dir)).toEqual([]);
+    expect(loopsIn(world.dir)).toEqual([]);
+  };
+
+  it.each(['ext4', 'xfs'])('%s: a volume follows its user from node to node', async (fstype) => {
+    const { a, b } = world;
+    await a.create('v', { size: '320mb', fstype, uid: '1000', gid: '1001', mode: '0750' });
+    const onA = await a.mount('v', 'one');
+    expect(onA).toBe(join(a.mountRoot, 'default/v'));
+    expect(listing(onA)).toEqual([]);
+    const { uid, gid, mode } = statSync(onA);
+    expect([uid, gid, mode & 0o7777]).toEqual([1000, 1001, 0o750]);
+    writeDurably(join(onA, 'data'), 'written on a');
+    expect(await b.status('v')).toMatchObject({
+      status: 'attached',
+      fstype,
+      capacity: { size: '320mb' },
+      datastore: 'default',
+      access: 'read-write',
+    });
+    await a.unmount('v', 'one');
+    expect(await a.status('v')).toMatchObject({ status: 'detached' });
+
+    const onB = await b.mount('v@default', 'two');
+    expect(readFileSync(join(onB, 'data'), 'utf8')).toBe('written on a');
+    await b.unmount('v', 'two');
+    nothingLeft();
+    await b.call('Remove', { Name: 'v' });
+    expect(await a.call('Get', { Name: 'v' })).toEqual({ Volume: null, Err: '' });
+    expect(listing(world.datastore)).toEqual([]);
+  });
+
+  it('counts users, and the same mount ID twice', async () => {
+    const { a } = world;
+    await a.create('v');
+    const path = await a.mount('v', 'one');
+    expect(await a.mount('v', 'one')).toBe(path);
+    expect(await a.mount('v', 'two')).toBe(path);
+    await a.unmount('v', 'one');
+    await a.unmount('v', 'one');
+    await a.unmount('v', 'one');
+    expect(mountsIn(world.dir)).toEqual([path]);
+    await a.unmount('v', 'two');
+    nothingLeft();
+  });
+
+  it('makes a volume read-only for its users', async () => {
+    const { a } = world;
+    await a.create('v', { access: 'read-only' });
+    for (const id of ['first', 'second']) {
+      const path = await a.mount('v', id);
+      expect(() => writeFileSync(join(path, 'x'), 'x')).toThrow('read-only file system');
+      await a.unmount('v', id);
+    }
+    nothingLeft();
+  });
+
+  it('lets a mount wait until the other node lets go', async () => {
+    const { a, b } = world;
+    await a.create('v');
+    await a.mount('v', 'one');
+    const waiting = b.mount('v', 'two');
+    await until('b to wait', () => world.b.log().includes('Mount') || undefined, 500).catch(() => undefined);
+    await a.unmount('v', 'one');
+    expect(mountsIn(world.dir)).not.toContain(join(a.mountRoot, 'default/v'));
+    expect(await waiting).toBe(join(b.mountRoot, 'default/v'));
+  });
+
+  it('refuses bad options and the removal of a volume in use, naming its user', async () => {
+    const { a, b } = world;
+    expect(await a.call('Create', { Name: 'v', Opts: { size: '2' } })).toEqual({
+      Err: expect.stringContaining('option size: "2" is not a size'),
+    });
+    await a.create('v', { size: '1gb' });
+    expect(await b.call('Create', { Name: 'v', Opts: { size: '2gb' } })).toEqual({
+      Err: 'volume v@default exists already with other options: size is 1gb, not 2gb',
+    });
+    await a.mount('v', 'one');
+    expect(await b.call('Remove', { Name: 'v' })).toEqual({
+      Err: expect.stringContaining('in use: attached to'),
+    });
+    expect(await b.call('Remove', { Name: 'w' })).toEqual({ Err: 'volume w@default does not exist' });
+  });
+
+  it('keeps mounts and counts when the main process is killed', async () => {
+    const { a } = world;
+    await a.create('v');
+    const path = await a.mount('v', 'one');
+    await a.mount('v', 'two');
+    const before = a.mainPid();
+    a.killMain();
+    await until('another main process', () => a.mainPid() !== before && a.mainPid());
+    await a.activated();
+    writeDurably(join(path, 'data'), 'still here');
+    await a.unmount('v', 'one');
+    expect(mountsIn(world.dir)).toEqual([path]);
+    await a.unmount('v', 'two');
+    nothingLeft();
+  });
+
+  it('keeps mounts when the whole plugin is killed and starts again within the lease', async () => {
+    const { a } = world;
+    await a.create('v');
+    const path = await a.mount('v', 'one');
+    await a.killAll();
+    await a.start();
+    expect(await a.mount('v', 'two')).toBe(path);
+    writeDurably(join(path, 'data'), 'still here');
+    expect((await a.status('v')).status).toBe('attached');
+    await a.unmount('v', 'one');
+    await a.unmount('v', 'two');
+    nothingLeft();
+  });
+
+  it('shuts down what is left when the plugin starts again after its lease', async () => {
+    const { a, b } = world;
+    await a.create('v');
+    const onA = await a.mount('v', 'one');
+    writeDurably(join(onA, 'data'), 'from a');
+    await a.killAll();
+    const onB = await b.mount('v', 'two');
+    expect(readFileSync(join(onB, 'data'), 'utf8')).toBe('from a');
+    await a.start();
+    await until('the old mount to go', () => !mountsIn(world.dir).includes(onA));
+    writeDurably(join(onB, 'data'), ', from b');
+    await b.unmount('v', 'two');
+    nothingLeft();
+  });
+
+  it('shuts file systems down before the lease can have run out, and serves again later', async () => {
+    const { a } = world;
+    await a.create('v');
+    const path = await a.mount('v', 'one');
+    writeDurably(join(path, 'data'), 'acknowledged');
+    const inside = openSync(join(path, 'data'), 'a');
+    const cut = Date.now();
+    try {
+      world.etcd.members[0]?.freeze();
+      await until('writes to fail', () => {
+        try {
+          writeSync(inside, '.');
+          fsyncSync(inside);
+          return false;
+        } catch (thrown) {
+          return String(thrown).includes('EIO');
+        }
+      });
+      expect(Date.now() - cut).toBeLessThan(leaseMs);
+    } finally {
+      closeSync(inside);
+      world.etcd.members[0]?.thaw();
+    }
+    const again = await a.mount('v', 'two');
+    expect(readFileSync(join(again, 'data'), 'utf8')).toMatch(/^acknowledged\.*$/);
+    await a.unmount('v', 'one');
+    await a.unmount('v', 'two');
+    nothingLeft();
+  });
+
+  it('shuts file systems down first when a frozen guard goes on after its lease', async () => {
+    const { a, b } = world;
+    await a.create('v');
+    const onA = await a.mount('v', 'one');
+    a.signalGuard('SIGSTOP');
+    const onB = await b.mount('v', 'two');
+    writeDurably(join(onB, 'data'), 'from b');
+    a.signalGuard('SIGCONT');
+    await until('the old mount to go', () => !mountsIn(world.dir).includes(onA));
+    await b.unmount('v', 'two');
+    const again = await a.mount('v', 'three');
+    expect(readFileSync(join(again, 'data'), 'utf8')).toBe('from b');
+  });
+
+  it('unmounts and detaches everything when it is told to end', async () => {
+    const { a, b } = world;
+    await a.create('v');
+    await a.mount('v', 'one');
+    await a.terminate();
+    nothingLeft();
+    expect((await b.status('v')).status).toBe('detached');
+    const began = Date.now();
+    await b.mount('v', 'two');
+    expect(Date.now() - began).toBeLessThan(leaseMs);
+  });
+});
