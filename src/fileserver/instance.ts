@@ -123,7 +123,7 @@ export class Instance {
     });
     const health = this.#health();
     const [, , capacity] = await Promise.all([
-      firstAnswer(health, settings.startTimeoutMs, this.#end),
+      firstAnswer(health, settings.startTimeoutMs, this.#end).then(() => held?.letGo()),
       this.#proveDisk(health),
       files.capacity(),
     ]);

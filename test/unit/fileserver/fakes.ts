@@ -1,0 +1,223 @@
+import { createMirror } from '../../../src/etcd/list-watch-mirror.ts';
+import { createMemoryStore, type MemoryStore } from '../../../src/etcd/memory-store.ts';
+import type { ServerExit, ServerLauncher, ServerProcess } from '../../../src/fileserver/ganesha-process.ts';
+import { volumeLayout } from '../../../src/fileserver/layout.ts';
+import { type FileServerSettings, readFileServerSettings } from '../../../src/fileserver/settings.ts';
+import { Supervisor } from '../../../src/fileserver/supervisor.ts';
+import type { VolumeFiles } from '../../../src/fileserver/volume-files.ts';
+import { VolumeError } from '../../../src/lib/errors.ts';
+import { silentLog } from '../../../src/lib/log.ts';
+import { ManualClock } from '../../../src/lib/manual-clock.ts';
+import { vfileKeys } from '../../../src/vfile/keys.ts';
+
+export const volume = 'shared';
+
+/** A server process that does what the test says; each thing done to it is noted in `events`. */
+export class FakeProcess implements ServerProcess {
+  readonly pid = 1;
+  readonly exited: Promise<ServerExit>;
+  ended = false;
+  frozen = false;
+  /** Whether it ends when killed; a process on a dead disk does not. */
+  mortal = true;
+  #end: (exit: ServerExit) => void = () => undefined;
+  readonly #events: string[];
+
+  constructor(events: string[]) {
+    this.#events = events;
+    this.exited = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+  }
+
+  /** Ends by itself. */
+  die(): void {
+    this.ended = true;
+    this.#end({ code: null, signal: 'SIGSEGV', lastWords: '' });
+  }
+
+  kill(): void {
+    if (this.ended) return;
+    this.#events.push('kill');
+    if (this.mortal) this.die();
+  }
+
+  freeze(): void {
+    this.frozen = true;
+  }
+
+  thaw(): void {
+    this.frozen = false;
+  }
+
+  reload(): void {
+    this.#events.push('reload');
+  }
+
+  async stop(): Promise<ServerExit> {
+    this.#events.push('term');
+    this.die();
+    return this.exited;
+  }
+}
+
+/** A supervisor among fakes, in a memory store, at a clock turned by hand. */
+export class Bench {
+  readonly clock = new ManualClock();
+  readonly #data = createMemoryStore({ clock: this.clock });
+  /** The test's own client; `own` is the supervisor's. */
+  readonly store: MemoryStore = this.#data;
+  readonly own = this.#data.client();
+  /** What was done, in order. */
+  readonly events: string[] = [];
+  readonly processes: FakeProcess[] = [];
+  readonly epochs: number[] = [];
+  /** Whether NULL calls are answered. */
+  answers = true;
+  disk: 'writable' | 'full' | 'broken' = 'writable';
+  capacity = { size: 1_000, used: 100 };
+  /** Addresses in the records of clients. */
+  records: string[] = [];
+  config = '';
+  /** How the process's start went. */
+  outcome: 'running' | 'stopped' | VolumeError = 'running';
+  readonly #stop = new AbortController();
+  #tell: ((told: 'no-grace') => void) | undefined;
+
+  get process(): FakeProcess {
+    const process = this.processes.at(-1);
+    if (!process) throw new Error('no server was started');
+    return process;
+  }
+
+  /** Puts the spec and this node's record, starts the supervisor and lets it get as far as it can. */
+  async start(changed: Partial<FileServerSettings> = {}): Promise<void> {
+    await this.putSpec();
+    await this.putNode('n1', '10.0.0.1');
+    const settings: FileServerSettings = {
+      ...readFileServerSettings({
+        VFILE_VOLUME: volume,
+        VFILE_NODE_ID: 'n1',
+        VFILE_NODE_HOSTNAME: 'host1',
+        VFILE_PORT: '20490',
+        VFILE_MANAGERS: '10.0.0.1',
+      }),
+      ...changed,
+    };
+    const { clock, own: store } = this;
+    const supervisor = new Supervisor({
+      settings,
+      store,
+      createMirror: (prefix) => createMirror({ store, prefix, clock, log: silentLog }),
+      launcher: this.#launcher(),
+      files: this.#files(),
+      nfsNull: async () => {
+        if (!this.answers) throw new VolumeError('timeout', 'no answer');
+      },
+      holdPort: async () => {
+        this.events.push('hold');
+        let held = true;
+        return {
+          free: async () => void this.events.push('free'),
+          letGo: () => {
+            if (held) this.events.push('let go');
+            held = false;
+          },
+        };
+      },
+      clock,
+      log: silentLog,
+    });
+    supervisor.run(this.#stop.signal).then(
+      () => {
+        this.outcome = 'stopped';
+      },
+      (error) => {
+        this.outcome = error;
+      },
+    );
+    await clock.settle();
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.clock.settle();
+  }
+
+  endGrace(): void {
+    this.#tell?.('no-grace');
+  }
+
+  async putSpec(options: Record<string, string> = {}): Promise<void> {
+    const value = {
+      v: 1,
+      name: volume,
+      options,
+      baseDriver: 'vdvs',
+      baseVolume: '_vF_shared',
+      port: 20490,
+      createdAt: '',
+      createdBy: 'n1',
+    };
+    await this.store.txn([], [{ put: vfileKeys.spec(volume), value }]);
+  }
+
+  async putNode(node: string, address: string): Promise<void> {
+    const value = { v: 1, node, host: node, address, version: '1', problems: [] };
+    await this.store.txn([], [{ put: vfileKeys.node(node), value }]);
+    await this.clock.settle();
+  }
+
+  async dropNode(node: string): Promise<void> {
+    await this.store.txn([], [{ delete: vfileKeys.node(node) }]);
+    await this.clock.settle();
+  }
+
+  async putMount(node: string, address: string): Promise<void> {
+    const value = { v: 1, node, host: node, address, ids: { a: 1 }, since: '' };
+    await this.store.txn([], [{ put: vfileKeys.mount(volume, node), value }]);
+    await this.clock.settle();
+  }
+
+  /** The value of one of the volume's keys. */
+  async value(key: 'server' | 'claim' | 'epoch'): Promise<unknown> {
+    return (await this.store.get(vfileKeys[key](volume)))?.value;
+  }
+
+  #launcher(): ServerLauncher {
+    return {
+      start: async (epoch, tells) => {
+        this.events.push('start');
+        this.epochs.push(epoch);
+        const process = new FakeProcess(this.events);
+        this.processes.push(process);
+        this.#tell = tells;
+        return process;
+      },
+    };
+  }
+
+  #files(): VolumeFiles {
+    return {
+      layout: volumeLayout('/export-root'),
+      writeProbe: async () => {
+        if (this.disk === 'broken')
+          throw new VolumeError('unavailable', 'the disk does not accept writes: EIO');
+        return this.disk;
+      },
+      prepare: async ({ servedBefore }) => void this.events.push(`prepare${servedBefore ? ' served' : ''}`),
+      cleanRecords: async (mayReturn) => {
+        const kept = this.records.filter(mayReturn);
+        const dropped = this.records.filter((address) => !mayReturn(address));
+        this.records = kept;
+        return { kept, dropped };
+      },
+      followRecords: async () => () => undefined,
+      writeConfig: async (text) => {
+        this.config = text;
+      },
+      capacity: async () => this.capacity,
+      sync: async () => void this.events.push('sync'),
+    };
+  }
+}
