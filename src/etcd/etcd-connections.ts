@@ -1,3 +1,4 @@
+import { GRPCDeadlineExceededError } from 'etcd3';
 import type { Clock } from '../lib/clock.ts';
 import { toVolumeError, VolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
@@ -37,6 +38,8 @@ export interface AttemptOptions {
 
 const endpointRefreshMs = 15_000;
 const probeMs = 2_000;
+/** With less time left than this an attempt could only fail, and hide why the earlier ones did. */
+const leastAttemptMs = 20;
 const connectAnewMs = 5_000;
 
 interface Member {
@@ -98,7 +101,7 @@ export class EtcdConnections {
     for (let pause = 50; ; pause = Math.min(pause * 2, 1_000)) {
       for (const member of this.#order()) {
         const left = end - clock.monotonic();
-        if (left <= 0 || this.#stop.signal.aborted || traits.signal?.aborted) break;
+        if (left < leastAttemptMs || this.#stop.signal.aborted || traits.signal?.aborted) break;
         // What cannot be repeated gets all the time there is: giving up early would only leave its outcome open.
         const ms = traits.repeatable ? Math.min(attemptMs, left) : left;
         try {
@@ -115,14 +118,17 @@ export class EtcdConnections {
               `${traits.what}: sent to ${member.address}, whether it was done is not known`,
             );
           }
-          said.set(member.address, translate(thrown, member.address).message);
+          // That time ran out says less than what was said before.
+          if (!said.has(member.address) || !(thrown instanceof GRPCDeadlineExceededError)) {
+            said.set(member.address, translate(thrown, member.address).message);
+          }
         }
       }
       if (this.#stop.signal.aborted)
         throw new VolumeError('unavailable', `${traits.what}: the store is closed`);
       traits.signal?.throwIfAborted();
       const left = end - clock.monotonic();
-      if (left <= 0) break;
+      if (left < leastAttemptMs) break;
       const refreshed = this.#refresh();
       if (this.#members.size === 0) await Promise.race([refreshed, this.#pause(left)]);
       await this.#pause(Math.min(pause, left));

@@ -1,42 +1,16 @@
-import type { ICompare, IRequestOp } from 'etcd3';
 import { castGrpcError, EtcdLeaseInvalidError } from 'etcd3';
 import type { Clock } from '../lib/clock.ts';
 import { VolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { type AttemptOptions, type ConnectionOptions, EtcdConnections } from './etcd-connections.ts';
 import type { MemberClient } from './etcd-member-client.ts';
+import { sendTxn } from './etcd-txn.ts';
 import { entryOf, rangeEnd, watchPrefix } from './etcd-watch.ts';
 import { keepLease, type Renewal } from './keep-lease.ts';
 import type { Condition, Lease, Operation, Store } from './store.ts';
 
 /** What a store at etcd needs; see `ConnectionOptions`. */
 export type OpenStoreOptions = ConnectionOptions;
-
-function compare(condition: Condition): ICompare {
-  const key = Buffer.from(condition.key);
-  if ('is' in condition) {
-    return {
-      key,
-      target: 'Create',
-      result: condition.is === 'absent' ? 'Equal' : 'Greater',
-      create_revision: 0,
-    };
-  }
-  return 'modRevision' in condition
-    ? { key, target: 'Mod', result: 'Equal', mod_revision: condition.modRevision }
-    : { key, target: 'Create', result: 'Equal', create_revision: condition.createRevision };
-}
-
-function request(operation: Operation): IRequestOp {
-  if ('put' in operation) {
-    const value = Buffer.from(JSON.stringify(operation.value));
-    const lease = operation.lease === undefined ? {} : { lease: operation.lease };
-    return { request_put: { key: Buffer.from(operation.put), value, ...lease } };
-  }
-  if ('delete' in operation) return { request_delete_range: { key: Buffer.from(operation.delete) } };
-  const prefix = operation.deletePrefix;
-  return { request_delete_range: { key: Buffer.from(prefix), range_end: rangeEnd(prefix) } };
-}
 
 /** One renewal at one member, on a stream of its own: the answer can only belong to this question. */
 async function renewOnce(
@@ -91,14 +65,8 @@ class EtcdStore implements Store {
     return { entries: response.kvs.map(entryOf), revision: Number(response.header.revision) };
   }
 
-  async txn(when: readonly Condition[], then: readonly Operation[]): ReturnType<Store['txn']> {
-    const keys = then.map((op) => ('put' in op ? op.put : 'delete' in op ? op.delete : op.deletePrefix));
-    const body = { compare: when.map(compare), success: then.map(request) };
-    const response = await this.#connections.call(
-      { what: `write ${keys.join(', ')}`, repeatable: false },
-      (member, options) => member.kv.txn(body, options),
-    );
-    return { done: response.succeeded, revision: Number(response.header.revision) };
+  txn(when: readonly Condition[], then: readonly Operation[]): ReturnType<Store['txn']> {
+    return sendTxn(this.#connections, when, then);
   }
 
   watch(...[prefix, fromRevision, handler, signal]: Parameters<Store['watch']>): void {
@@ -172,8 +140,9 @@ class EtcdStore implements Store {
 
 /**
  * The store at etcd. Returns at once; contact is made by the first call. A transaction whose outcome is not known (the
- * member died while it was under way) throws `unavailable` and is never sent twice: it may have been done, or be done
- * a moment later, so read again before deciding. A put on a lease that is gone throws `not_found`.
+ * member died while it was under way) is sent again only if it cannot be done twice, see `sendTxn`; otherwise it throws
+ * `unavailable`: it may have been done, or be done a moment later, so read again before deciding. A put on a lease that is
+ * gone throws `not_found`.
  */
 export function openStore(options: OpenStoreOptions): Store {
   return new EtcdStore(options);

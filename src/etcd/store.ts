@@ -79,7 +79,12 @@ export interface Store {
   get(key: string): Promise<Entry | undefined>;
   /** All keys below `prefix` in key order and the revision they were read at (one consistent read). */
   list(prefix: string): Promise<{ entries: Entry[]; revision: number }>;
-  /** Does all of `then` at once if all of `when` hold, else nothing. */
+  /**
+   * Does all of `then` at once if all of `when` hold, else nothing. A key may be touched once only (`invalid`).
+   * @throws VolumeError `not_found` when a lease of `then` is gone; `unavailable` also when the outcome is not known: it may
+   *   have been done, or be done a moment later, so read again before deciding. Rare for a transaction whose conditions
+   *   cannot hold any more once it is done (a compared revision of a key it writes), which is the form to prefer.
+   */
   txn(when: readonly Condition[], then: readonly Operation[]): Promise<TxnResult>;
   /** Follows changes below `prefix` from `fromRevision` on (inclusive) until `signal` is aborted. */
   watch(prefix: string, fromRevision: number, handler: WatchHandler, signal: AbortSignal): void;
