@@ -69,7 +69,7 @@ export interface Mounter {
     timeoutMs: number;
     signal?: AbortSignal;
   }): Promise<void>;
-  /** Clean at first, then forced, then lazily. Nothing when it is not mounted. @throws VolumeError when none helped. */
+  /** Clean; when that hangs, forced; when that fails or somebody keeps it busy, lazily. Nothing when it is not mounted. @throws VolumeError when none helped. */
   unmount(volume: string): Promise<UnmountOutcome>;
 }
 
@@ -153,9 +153,12 @@ export function createNfsMounter(parts: {
           return { how: 'flushing', finished: clean.ended.then(() => undefined) };
         }
         const reason = clean.result ?? `umount did not end within ${times.cleanMs / 1000} s`;
-        log.warn('unmount resists, forcing it: data not yet written back may be lost', { volume, reason });
-        await umount(['-f', path], times.forceMs);
-        if (!(await isMounted(volume))) return { how: 'forced', reason };
+        if (clean.result === undefined) {
+          log.warn('unmount hangs, forcing it: data not yet written back may be lost', { volume, reason });
+          await umount(['-f', path], times.forceMs);
+          if (!(await isMounted(volume))) return { how: 'forced', reason };
+        }
+        // Never forced when merely busy: that would fail the I/O of whoever keeps it busy. Detached, they can go on.
         const lazy = await umount(['-l', path], times.lazyMs);
         if (!(await isMounted(volume))) {
           log.warn('unmounted lazily: it ends when the last process lets go', { volume, reason });

@@ -183,7 +183,8 @@ describe('volumes on a node', () => {
         'Service name': 'vfile-vol',
         Clients: ['10.0.1.1'],
         'Base volume': '_vF_vol',
-        'Server node': 'h-10.0.0.1 (10.0.0.1)',
+        'Server node': 'h-10.0.0.1',
+        'Server address': '10.0.0.1',
       });
       expect((await b.driver.get('vol'))?.mountpoint).toBe('/mnt/vfile/vol');
       expect((await a.driver.list()).map((one) => one.name)).toEqual(['vol']);

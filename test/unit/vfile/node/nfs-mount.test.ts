@@ -67,12 +67,13 @@ describe('unmount', () => {
     expect(calls).toEqual([`umount ${root}/vol1`, `umount -f ${root}/vol1`]);
   });
 
-  it('ends lazily when somebody keeps it busy', async () => {
-    const { mounter } = kernel(1, async (args, detach) => {
+  it('ends lazily, and never by force, when somebody keeps it busy', async () => {
+    const { mounter, calls } = kernel(1, async (args, detach) => {
       if (!args.includes('-l')) throw new VolumeError('internal', 'target is busy');
       detach();
     });
     expect(await mounter.unmount('vol1')).toEqual({ how: 'lazy', reason: 'target is busy' });
+    expect(calls).toEqual([`umount ${root}/vol1`, `umount -l ${root}/vol1`]);
   });
 
   it('fails when nothing helps', async () => {
