@@ -1,11 +1,7 @@
 import { toVolumeError, VolumeError } from '../../lib/errors.ts';
+import { hostPort } from '../../lib/host-port.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Swarm } from '../../swarm/swarm.ts';
-
-/** `address:port`, also for IPv6. */
-export function hostPort(address: string, port: number): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}
 
 /**
  * Where etcd is, as the local engine tells: this manager's own member first, then the others. While the engine does not

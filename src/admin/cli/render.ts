@@ -1,0 +1,127 @@
+import Table from 'cli-table3';
+import type { z } from 'zod';
+import type { leaderAnswer, nodesAnswer, VolumeShown } from './answers.ts';
+
+const plain = {
+  chars: Object.fromEntries(
+    [
+      'top',
+      'top-mid',
+      'top-left',
+      'top-right',
+      'bottom',
+      'bottom-mid',
+      'bottom-left',
+      'bottom-right',
+      'left',
+      'left-mid',
+      'mid',
+      'mid-mid',
+      'right',
+      'right-mid',
+      'middle',
+    ].map((name) => [name, name === 'middle' ? '  ' : '']),
+  ),
+  style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
+};
+
+const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
+
+/** Bytes for people, in units of 1024 as volumes' sizes are. */
+export function showBytes(bytes: number): string {
+  const power = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10));
+  const value = bytes / 1024 ** power;
+  return `${power === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[power]}`;
+}
+
+function showCapacity({ capacity }: VolumeShown): string {
+  return capacity ? `${showBytes(capacity.used)} of ${showBytes(capacity.size)}` : '';
+}
+
+/** All volumes, one a line. */
+export function renderVolumes(volumes: readonly VolumeShown[]): string {
+  const table = new Table({
+    ...plain,
+    head: ['VOLUME', 'STATE', 'MOUNTS', 'SERVER', 'PORT', 'USED', 'REASON'],
+  });
+  for (const volume of volumes) {
+    table.push([
+      volume.name,
+      volume.state,
+      String(volume.mounts.length),
+      volume.server?.host ?? '',
+      String(volume.port),
+      showCapacity(volume),
+      volume.reason,
+    ]);
+  }
+  return table.toString();
+}
+
+function pairs(rows: readonly (readonly [string, string | undefined])[]): string {
+  const table = new Table(plain);
+  for (const [name, value] of rows) {
+    if (value !== undefined && value !== '') table.push([`${name}:`, value]);
+  }
+  return table.toString();
+}
+
+/** One volume in full. */
+export function renderVolume(volume: VolumeShown): string {
+  const { lastFailover: last, server } = volume;
+  const options = Object.entries(volume.options).map(([name, value]) => `${name}=${value}`);
+  const mounts = volume.mounts.map(
+    ({ host, address, ids, since }) =>
+      `${host} (${address}), ${Object.keys(ids).length} mount(s), since ${since}`,
+  );
+  return pairs([
+    ['Volume', volume.name],
+    ['State', volume.state],
+    ['Since', volume.since],
+    ['Reason', volume.reason],
+    ['Deadline', volume.deadline],
+    ['Options', options.join(' ')],
+    ['Base volume', `${volume.baseVolume} (driver ${volume.baseDriver})`],
+    ['Service', volume.service],
+    [
+      'Server',
+      server ? `${server.host} (${server.address}), port ${volume.port}, epoch ${server.epoch}` : '',
+    ],
+    ['Used', showCapacity(volume)],
+    ['Mounted on', mounts.join('\n')],
+    [
+      'Last failover',
+      last
+        ? `${last.at}: ${last.cause}; ${last.from} -> ${last.to ?? '...'}${last.durationMs === undefined ? '' : `, ${(last.durationMs / 1_000).toFixed(1)} s`}`
+        : '',
+    ],
+    ['Created', volume.createdAt],
+  ]);
+}
+
+/** The cluster at one look. */
+export function renderStatus(options: {
+  readonly leader: z.infer<typeof leaderAnswer>['leader'];
+  readonly nodes: z.infer<typeof nodesAnswer>['nodes'];
+  readonly volumes: readonly VolumeShown[];
+}): string {
+  const { leader, nodes, volumes } = options;
+  const states = new Map<string, number>();
+  for (const { state } of volumes) states.set(state, (states.get(state) ?? 0) + 1);
+  const table = new Table({ ...plain, head: ['NODE', 'ADDRESS', 'VERSION', 'SERVES', 'MOUNTS', 'PROBLEMS'] });
+  for (const node of nodes) {
+    table.push([
+      node.host,
+      node.address,
+      node.version,
+      String(volumes.filter(({ server }) => server?.host === node.host).length),
+      String(volumes.filter(({ mounts }) => mounts.some(({ host }) => host === node.host)).length),
+      node.problems.join('; '),
+    ]);
+  }
+  const summary = pairs([
+    ['Leader', leader ? `${leader.host ?? leader.node}, since ${leader.since}` : 'none: no manager leads'],
+    ['Volumes', [...states].map(([state, count]) => `${count} ${state}`).join(', ') || 'none'],
+  ]);
+  return `${summary}\n\n${table.toString()}`;
+}

@@ -1,0 +1,228 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { AdminData } from '../../../src/admin/admin-data.ts';
+import { type AdminServer, startAdminServer } from '../../../src/admin/admin-server.ts';
+import { createAdminClient } from '../../../src/admin/cli/admin-client.ts';
+import { createProgram } from '../../../src/admin/cli/program.ts';
+import { createMetrics } from '../../../src/admin/metrics.ts';
+import { createMirror } from '../../../src/etcd/list-watch-mirror.ts';
+import { createMemoryStore, type MemoryStore } from '../../../src/etcd/memory-store.ts';
+import { systemClock as clock } from '../../../src/lib/clock.ts';
+import { silentLog as log } from '../../../src/lib/log.ts';
+import type { NodeIdentitySource, TlsFiles } from '../../../src/lib/node-identity.ts';
+import { createSwarmCertificates } from '../../../src/lib/swarm-certificates.ts';
+import { createVolume } from '../../../src/vfile/create-volume.ts';
+import { vfileKeys } from '../../../src/vfile/keys.ts';
+import { recordMount } from '../../../src/vfile/mount-records.ts';
+import { createSwarmCa } from '../../contract/swarm-ca.ts';
+
+const since = '2026-01-01T00:00:00Z';
+
+describe('the admin API over mutual TLS', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'vfile-admin-'));
+  const given: {
+    store?: MemoryStore;
+    server?: AdminServer;
+    identities: NodeIdentitySource[];
+    ends: (() => void)[];
+  } = {
+    identities: [],
+    ends: [],
+  };
+  const tls = new Map<string, TlsFiles>();
+  const client = (node: string) =>
+    createAdminClient({
+      address: '127.0.0.1',
+      port: given.server?.port ?? 0,
+      tls: tls.get(node) ?? { cert: '', key: '', ca: '' },
+      timeoutMs: 5_000,
+    });
+  /** Runs the command line; what it printed. */
+  const vfile = async (...args: string[]): Promise<string> => {
+    const printed: string[] = [];
+    const program = createProgram({
+      connect: async () => client('m1'),
+      print: (text) => printed.push(text),
+      warn: (text) => printed.push(text),
+      version: '0',
+    });
+    await program.parseAsync(['node', 'vfile', ...args]);
+    return printed.join('\n');
+  };
+
+  beforeAll(async () => {
+    const ours = createSwarmCa(join(directory, 'ours'));
+    const theirs = createSwarmCa(join(directory, 'theirs'));
+    const issue = async (name: string, from: string) => {
+      const identity = createSwarmCertificates({ directory: from, clock, log });
+      given.identities.push(identity);
+      tls.set(name, (await identity.current()).tls);
+      return identity;
+    };
+    const manager = await issue('m1', ours.issue({ nodeId: 'm1', role: 'swarm-manager' }));
+    await issue('w1', ours.issue({ nodeId: 'w1', role: 'swarm-worker' }));
+    await issue('x1', theirs.issue({ nodeId: 'x1', role: 'swarm-manager' }));
+
+    const store = createMemoryStore({ clock });
+    given.store = store;
+    const settings = { baseDriver: 'vdvs', nfsPorts: { first: 20_490, count: 10 } };
+    await createVolume({ store, clock, settings, node: 'm1' }, 'shared', { size: '1gb' });
+    await createVolume({ store, clock, settings, node: 'm1' }, 'idle', {});
+    await recordMount({ store }, 'shared', {
+      v: 1,
+      node: 'w1',
+      host: 'host-w1',
+      address: '10.0.0.2',
+      ids: { a: 1 },
+      since,
+    });
+    await store.txn(
+      [],
+      [
+        {
+          put: vfileKeys.status('shared'),
+          value: { v: 1, state: 'Mounted', reason: '', since, baseReady: true, baseAsked: true },
+        },
+        {
+          put: vfileKeys.server('shared'),
+          value: {
+            v: 1,
+            node: 'm1',
+            host: 'host-m1',
+            address: '10.0.0.1',
+            port: 20_490,
+            epoch: 3,
+            instance: 1,
+            since,
+            capacity: { size: 1024 ** 3, used: 512 * 1024 ** 2 },
+          },
+        },
+        {
+          put: vfileKeys.node('m1'),
+          value: { v: 1, node: 'm1', host: 'host-m1', address: '10.0.0.1', version: '0.1.0', problems: [] },
+        },
+        { put: vfileKeys.leader, value: { v: 1, node: 'm1', since } },
+      ],
+    );
+    const mirror = (prefix: string) => {
+      const made = createMirror({ store, prefix, clock, log });
+      given.ends.push(() => made.stop());
+      return made;
+    };
+    const mirrors = {
+      volumes: mirror(vfileKeys.volumes),
+      nodes: mirror(vfileKeys.nodes),
+      leader: mirror(vfileKeys.leader),
+    };
+    await Promise.all(Object.values(mirrors).map((one) => one.ready(5_000)));
+    const data = new AdminData(mirrors);
+    const metrics = createMetrics({ data });
+    metrics.observe({
+      type: 'failover',
+      volume: 'shared',
+      record: { at: since, cause: 'x', from: 'a', durationMs: 7_000 },
+    });
+    given.server = await startAdminServer({
+      data,
+      registry: metrics.registry,
+      identity: manager,
+      port: 0,
+      log,
+    });
+  });
+
+  afterAll(async () => {
+    await given.server?.stop();
+    for (const identity of given.identities) identity.stop();
+    for (const end of given.ends) end();
+    await given.store?.close();
+    rmSync(directory, { recursive: true });
+  });
+
+  it('answers a worker of the Swarm', async () => {
+    const { volumes, synced } = await client('w1').volumes();
+    expect(synced).toBe(true);
+    expect(volumes.map(({ name, state }) => [name, state])).toEqual([
+      ['idle', 'Creating'],
+      ['shared', 'Mounted'],
+    ]);
+  });
+
+  it("refuses another Swarm's node, and one without certificate", async () => {
+    await expect(client('x1').volumes()).rejects.toMatchObject({ code: 'unavailable' });
+    const ca = tls.get('m1')?.ca ?? '';
+    const nobody = createAdminClient({
+      address: '127.0.0.1',
+      port: given.server?.port ?? 0,
+      tls: { cert: '', key: '', ca },
+      timeoutMs: 5_000,
+    });
+    await expect(nobody.volumes()).rejects.toMatchObject({ code: 'unavailable' });
+  });
+
+  it('an unknown volume is not found', async () => {
+    await expect(client('m1').volume('share')).rejects.toMatchObject({
+      code: 'not_found',
+      message: 'no such volume: share',
+    });
+  });
+
+  it('the command line shows volumes, one volume and the cluster', async () => {
+    const list = await vfile('volume', 'ls');
+    expect(list).toMatch(/shared +Mounted +1 +host-m1 +\d+ +512 MB of 1\.0 GB/);
+    const one = await vfile('volume', 'inspect', 'shared');
+    expect(one).toMatch(/Server: +host-m1 \(10\.0\.0\.1\), port \d+, epoch 3/);
+    expect(one).toMatch(/Mounted on: +host-w1 \(10\.0\.0\.2\), 1 mount\(s\)/);
+    expect(await vfile('status')).toMatch(
+      /Leader: +host-m1, since[\s\S]*1 Creating, 1 Mounted[\s\S]*host-m1 +10\.0\.0\.1/,
+    );
+  });
+
+  it('prints JSON for scripts', async () => {
+    expect(JSON.parse(await vfile('volume', 'inspect', 'shared', '--json'))).toMatchObject({
+      name: 'shared',
+      options: { size: '1gb' },
+      baseVolume: '_vF_shared',
+    });
+    expect(JSON.parse(await vfile('volume', 'ls', '--json'))).toHaveLength(2);
+  });
+
+  it('an answer from old data says so', async () => {
+    given.store?.goOffline();
+    const told = await vfile('volume', 'ls');
+    given.store?.goOnline();
+    expect(told).toMatch(/may be old: .*etcd|may be old: .*reach/);
+    expect(told).toContain('shared');
+  });
+
+  it('has metrics of states and failovers', async () => {
+    const { request } = await import('node:https');
+    const { cert, key, ca } = tls.get('m1') ?? {};
+    const body = await new Promise<string>((resolve, reject) => {
+      const call = request(
+        {
+          host: '127.0.0.1',
+          port: given.server?.port,
+          path: '/metrics',
+          servername: 'swarm-manager',
+          cert,
+          key,
+          ca,
+        },
+        (response) => {
+          const parts: Buffer[] = [];
+          response.on('data', (part: Buffer) => parts.push(part));
+          response.on('end', () => resolve(Buffer.concat(parts).toString()));
+        },
+      );
+      call.on('error', reject);
+      call.end();
+    });
+    expect(body).toContain('vfile_volumes{state="Mounted"} 1');
+    expect(body).toContain('vfile_volumes{state="Error"} 0');
+    expect(body).toContain('vfile_failovers_total 1');
+    expect(body).toContain('vfile_volume_bytes{volume="shared",kind="used"} 536870912');
+  });
+});
