@@ -16,6 +16,11 @@ export interface ConnectionOptions {
   readonly log: Log;
   /** Deadline of a call over all its attempts, in ms. */
   readonly requestTimeoutMs: number;
+  /**
+   * Whether to use, after those addresses, also the ones that the cluster's own list of members holds: managers change, and
+   * not everybody can ask the Swarm for them.
+   */
+  readonly learnMembers?: boolean;
   /** Deadline of one attempt at one member, in ms. */
   readonly attemptTimeoutMs?: number;
 }
@@ -37,6 +42,8 @@ export interface AttemptOptions {
 }
 
 const endpointRefreshMs = 15_000;
+/** The first look at the list of members comes sooner: contact that was only just made may be lost as soon. */
+const firstRefreshMs = 1_000;
 const probeMs = 2_000;
 /** With less time left than this an attempt could only fail, and hide why the earlier ones did. */
 const leastAttemptMs = 20;
@@ -66,6 +73,7 @@ export class EtcdConnections {
   #generation = new AbortController();
   #refreshing: Promise<void> | undefined;
   #refreshedAt = Number.NEGATIVE_INFINITY;
+  #learned: readonly string[] = [];
   #problem = 'no addresses of etcd members are known yet';
 
   constructor(options: ConnectionOptions) {
@@ -210,9 +218,9 @@ export class EtcdConnections {
   }
 
   async #follow(): Promise<void> {
-    while (!this.#stop.signal.aborted) {
+    for (let pause = firstRefreshMs; !this.#stop.signal.aborted; pause = endpointRefreshMs) {
       await this.#refresh();
-      await this.#options.clock.sleep(endpointRefreshMs, this.#stop.signal);
+      await this.#options.clock.sleep(pause, this.#stop.signal);
     }
   }
 
@@ -232,7 +240,8 @@ export class EtcdConnections {
   async #read(): Promise<void> {
     try {
       if (this.#options.identity && !this.#tls) this.#tls = (await this.#options.identity.current()).tls;
-      const addresses = await this.#options.endpoints();
+      const [told, learned] = await Promise.all([this.#options.endpoints(), this.#learn()]);
+      const addresses = [...told, ...learned];
       if (addresses.length > 0) this.#apply(addresses);
       else this.#problem = 'no addresses of etcd members are known: is this node part of a Swarm?';
     } catch (thrown) {
@@ -240,6 +249,23 @@ export class EtcdConnections {
       this.#problem = toVolumeError(thrown).message;
       if (this.#members.size === 0) this.#options.log.warn('etcd members unknown', { why: this.#problem });
     }
+  }
+
+  /** Addresses of the members that vote, as one of them lists them; those of the last time when none answers. */
+  async #learn(): Promise<readonly string[]> {
+    const [client] = this.#order();
+    if (!this.#options.learnMembers || !client) return this.#learned;
+    try {
+      const { members } = await client.cluster.memberList({}, { deadline: Date.now() + 1_000 });
+      const voting = members.filter((member) => !member.isLearner);
+      const learned = voting.flatMap((member) => member.clientURLs.map((url) => new URL(url).host)).sort();
+      if (learned.join() !== this.#learned.join())
+        this.#options.log.debug('etcd members', { addresses: learned });
+      this.#learned = learned;
+    } catch (thrown) {
+      this.failed(client, thrown);
+    }
+    return this.#learned;
   }
 
   #apply(addresses: readonly string[]): void {

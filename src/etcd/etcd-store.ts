@@ -42,7 +42,7 @@ class EtcdStore implements Store {
   readonly #leases = new Set<Lease>();
 
   constructor(options: OpenStoreOptions) {
-    this.#connections = new EtcdConnections(options);
+    this.#connections = new EtcdConnections({ learnMembers: true, ...options });
     this.#clock = options.clock;
     this.#log = options.log;
   }

@@ -109,6 +109,25 @@ describe('a member of three falls silent', () => {
     expect(await store.get(key)).toMatchObject({ value: 1, modRevision: result.revision });
   });
 
+  it('members that nobody told of are used as well', async () => {
+    const debug = vi.fn();
+    const endpoints = async (): Promise<readonly string[]> => [member(0).address];
+    const log = { ...silentLog, debug };
+    const store = openStore({
+      identity: undefined,
+      endpoints,
+      clock: systemClock,
+      log,
+      requestTimeoutMs: 5_000,
+    });
+    given.open.push(store);
+    await store.get('/ready');
+    const learned = { addresses: [...etcd().addresses].sort() };
+    await vi.waitFor(() => expect(debug).toHaveBeenCalledWith('etcd members', learned), { timeout: 5_000 });
+    member(0).freeze();
+    expect(await store.get('/ready')).toBeDefined();
+  });
+
   it('an unconditional write whose answer is lost is not sent again, and says that it may have been done', async () => {
     const proxy = await startTcpProxy(member(0).address);
     const store = open([proxy.address, member(1).address], 2_500);
