@@ -1,0 +1,152 @@
+import { writeFileSync } from 'node:fs';
+import Table from 'cli-table3';
+import { Command, InvalidArgumentError } from 'commander';
+import { toVolumeError } from '../../src/lib/errors.ts';
+import { whole } from './fixture.ts';
+import { powerCuts, processKills } from './story/bench-failover.ts';
+import { coldMounts, warmMounts } from './story/bench-mounts.ts';
+import { summarise } from './story/statistics.ts';
+import { Lab } from './tool/lab.ts';
+import { plainSteps } from './tool/steps.ts';
+
+/** One line of the result: a figure and what it must not exceed. */
+interface Line {
+  readonly what: string;
+  readonly runs: number;
+  readonly median: string;
+  readonly range: string;
+  readonly target: string;
+  readonly met: boolean;
+}
+
+const s = (ms: number): string => `${(ms / 1_000).toFixed(2)} s`;
+
+function times(what: string, values: readonly number[], mostMs: number, medianMs: number): Line {
+  const { runs, median, least, most } = summarise(values);
+  const target = mostMs === medianMs ? `<= ${s(mostMs)}` : `<= ${s(mostMs)}, median <= ${s(medianMs)}`;
+  return {
+    what,
+    runs,
+    median: s(median),
+    range: `${s(least)} .. ${s(most)}`,
+    target,
+    met: most <= mostMs && median <= medianMs,
+  };
+}
+
+function ratio(what: string, ours: readonly number[], base: number, factor: number): Line {
+  const { runs, median, least, most } = summarise(ours);
+  return {
+    what,
+    runs,
+    median: `${s(median)} = ${(median / base).toFixed(2)} x ${s(base)}`,
+    range: `${s(least)} .. ${s(most)}`,
+    target: `<= ${factor} x`,
+    met: median <= base * factor,
+  };
+}
+
+type Measure = (lab: Lab, runs: number, say: (text: string) => void) => Promise<Line[]>;
+
+const mounts: Measure = async (lab, runs, say) => {
+  const warm = await warmMounts(lab, runs, say);
+  const cold = await coldMounts(lab, runs, say);
+  const plain = summarise(warm.plain).median;
+  const bare = summarise(cold.plain).median;
+  return [
+    ratio('warm mount, against docker run with plain NFS', warm.vfile, plain, 1.3),
+    ratio(
+      'cold mount, against bare service create + docker run with plain NFS',
+      cold.vfile,
+      bare + plain,
+      1.5,
+    ),
+  ];
+};
+const processes: Measure = async (lab, runs, say) => {
+  const { times: values, problems } = await processKills(lab, runs, say);
+  return [times('ganesha killed: longest stall of a client', values, 5_000, 5_000), ...lost(problems, runs)];
+};
+const power: Measure = async (lab, runs, say) => {
+  const { times: values, problems } = await powerCuts(lab, runs, say);
+  const what = 'power cut to first acknowledged write on every survivor';
+  return [times(what, values, 15_000, 10_000), ...lost(problems, runs)];
+};
+const measures: Readonly<Record<string, Measure>> = { mounts, processes, power };
+
+function lost(problems: readonly string[], runs: number): Line[] {
+  const value = String(problems.length);
+  for (const problem of problems) process.stdout.write(`${problem}\n`);
+  return [
+    {
+      what: '  records lost, torn or doubled; locks held by two',
+      runs,
+      median: value,
+      range: '',
+      target: '0',
+      met: problems.length === 0,
+    },
+  ];
+}
+
+function count(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('must be a whole number above 0');
+  return value;
+}
+
+function report(lines: readonly Line[], file: string | undefined): void {
+  const table = new Table({
+    head: ['', 'runs', 'median', 'range', 'target', ''],
+    style: { head: [], border: [] },
+  });
+  for (const { what, runs, median, range, target, met } of lines) {
+    table.push([what, runs, median, range, target, met ? 'met' : 'missed']);
+  }
+  process.stdout.write(`${table.toString()}\n`);
+  if (file !== undefined) writeFileSync(file, `${JSON.stringify(lines, undefined, 2)}\n`);
+}
+
+async function main(): Promise<void> {
+  const names = Object.keys(measures).join(', ');
+  const program = new Command('bench')
+    .description(
+      'Measures vFile on three hosts of the lab, against Docker without it where there is such a thing',
+    )
+    .option('--runs <count>', 'measurements of each figure', count, 10)
+    .option('--only <names>', `some of: ${names}`, names)
+    .option('--json <file>', 'write the figures to a file too')
+    .option('--keep', 'leave the lab running', false)
+    .parse();
+  const options = program.opts<{ runs: number; only: string; json?: string; keep: boolean }>();
+  const abort = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => abort.abort(new Error(`interrupted by ${signal}`)));
+  }
+  const chosen = options.only.split(',').map((name) => name.trim());
+  const unknown = chosen.filter((name) => !(name in measures));
+  if (unknown.length > 0) return program.error(`--only ${unknown.join(',')}: choose from ${names}`);
+
+  const write = (text: string): void => void process.stdout.write(`${text}\n`);
+  const lab = new Lab({ steps: plainSteps(write), signal: abort.signal });
+  const interrupted = new Promise<never>((_, reject) => {
+    abort.signal.addEventListener('abort', () => reject(abort.signal.reason), { once: true });
+  });
+  const lines: Line[] = [];
+  const measure = async (): Promise<void> => {
+    await lab.up({ nodes: 3, managers: 3, bare: false });
+    await whole(lab);
+    for (const name of chosen) lines.push(...((await measures[name]?.(lab, options.runs, write)) ?? []));
+  };
+  try {
+    await Promise.race([measure(), interrupted]);
+  } finally {
+    if (lines.length > 0) report(lines, options.json);
+    if (!options.keep) await new Lab({ steps: plainSteps(write) }).down();
+  }
+}
+
+main().catch((thrown: unknown) => {
+  process.stderr.write(`bench: ${toVolumeError(thrown).message}\n`);
+  process.exitCode = 1;
+});
