@@ -1,3 +1,4 @@
+import { Agent } from 'node:http';
 import Docker from 'dockerode';
 import { z } from 'zod';
 import { VolumeError } from '../lib/errors.ts';
@@ -47,7 +48,12 @@ export function createDockerSwarm({
   socketPath,
   log,
 }: DockerSwarmParts): Swarm & EngineVolumes & EngineContainers {
-  const docker = new Docker({ socketPath });
+  // A kept connection would be a dead one after a restart of the engine; a new one to a unix socket costs nothing.
+  const options: Docker.DockerOptions & { agent: Agent } = {
+    socketPath,
+    agent: new Agent({ keepAlive: false }),
+  };
+  const docker = new Docker(options);
   // The library takes a signal here; its types do not say so.
   const engine = docker as unknown as { info(options: { abortSignal: AbortSignal }): Promise<unknown> };
   const anything = z.unknown();
