@@ -85,6 +85,8 @@ export function createMountAttempts(parts: {
       if (now?.epoch !== server.epoch || now.instance !== server.instance) changed.abort();
     });
     try {
+      // A mount that was detached lazily may still have a transport; this one would share it, so it must be aimed.
+      await retargeter.track(volume, server.port);
       await mounter.mount({
         volume,
         address: server.address,
@@ -127,7 +129,7 @@ export function createMountAttempts(parts: {
       const server = await serverFor(volume, left(), trouble);
       const waitedMs = Math.round(clock.monotonic() - started);
       try {
-        const timeoutMs = Math.max(1, Math.min(times.attemptMs, left()));
+        const timeoutMs = Math.max(1, Math.round(Math.min(times.attemptMs, left())));
         await attempt(volume, server, timeoutMs);
         log.info('mounted', {
           volume,
@@ -152,6 +154,7 @@ export function createMountAttempts(parts: {
       try {
         await untilMounted(volume, left);
       } catch (thrown) {
+        retargeter.untrack(volume);
         const error = toVolumeError(thrown);
         if (error.code !== 'timeout') throw error;
         const more = await explain().catch(() => '');

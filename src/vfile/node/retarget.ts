@@ -33,7 +33,12 @@ export interface Retargeter {
    * @returns how many transports are known after a first look. Never rejects.
    */
   track(volume: string, port: number, transports?: readonly string[]): Promise<number>;
+  /** Whether it is looked after as mounted. */
   tracks(volume: string): boolean;
+  /**
+   * The volume is unmounted. Its transports are looked after until the kernel has let go of them: one that a lazily
+   * detached mount leaves parked would otherwise be found by the next mount of the volume, which would wait on it.
+   */
   untrack(volume: string): void;
   /** Something changed: decide again, at once. Without a name: all volumes. */
   look(volume?: string): void;
@@ -51,6 +56,8 @@ interface Tracked {
   /** By transport ID: the server start it was aimed at, `undefined` when this process has not done so. */
   readonly transports: Map<string, ServerStart | undefined>;
   readonly since: number;
+  /** Unmounted; stays until its transports are gone. */
+  leaving: boolean;
   due: boolean;
   worker: Promise<void> | undefined;
   /** Calls off the write or the pause that the worker is in. */
@@ -99,6 +106,13 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
     } catch (thrown) {
       entry.problem = toVolumeError(thrown).message;
     }
+  };
+
+  const drop = (entry: Tracked): void => {
+    tracked.delete(entry.volume);
+    entry.interrupt.abort();
+    remember(entry.volume, entry.port);
+    if (![...tracked.values()].some((other) => other.port === entry.port)) void parking.close(entry.port);
   };
 
   const forget = (entry: Tracked, id: string): void => {
@@ -191,7 +205,7 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
       }
       let due = !parking.isOpen(entry.port);
       for (const transport of seen.values()) {
-        if (transport.port === entry.port && !entry.transports.has(transport.id)) {
+        if (transport.port === entry.port && !entry.leaving && !entry.transports.has(transport.id)) {
           entry.transports.set(transport.id, undefined);
         }
         if (!entry.transports.has(transport.id)) continue;
@@ -199,6 +213,10 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
       }
       const now = [...entry.transports.keys()];
       if (now.join() !== before) remember(entry.volume, entry.port, now);
+      if (now.length === 0 && entry.leaving) {
+        drop(entry);
+        continue;
+      }
       if (now.length === 0 && clock.monotonic() - entry.since > times.missingAfterMs) {
         entry.problem = `no transport with port ${entry.port} in sysfs: this node cannot follow a failover of the volume`;
       }
@@ -227,26 +245,28 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
   const untrack = (volume: string): void => {
     const entry = tracked.get(volume);
     if (!entry) return;
-    tracked.delete(volume);
-    entry.interrupt.abort();
-    remember(volume, entry.port);
-    void parking.close(entry.port);
+    entry.leaving = true;
+    if (entry.transports.size === 0) drop(entry);
+    else void scanOnce();
   };
 
   return {
     async track(volume, port, known = []) {
-      if (tracked.get(volume)?.port !== port) untrack(volume);
+      const before = tracked.get(volume);
+      if (before && before.port !== port) drop(before);
       const entry: Tracked = tracked.get(volume) ?? {
         volume,
         port,
         transports: new Map(known.map((id) => [id, undefined])),
         since: clock.monotonic(),
+        leaving: false,
         due: false,
         worker: undefined,
         interrupt: new AbortController(),
         wanted: '',
         problem: undefined,
       };
+      entry.leaving = false;
       tracked.set(volume, entry);
       lookAt(entry);
       // A scan under way may have passed already.
@@ -254,7 +274,7 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
       await scanOnce();
       return entry.transports.size;
     },
-    tracks: (volume) => tracked.has(volume),
+    tracks: (volume) => tracked.get(volume)?.leaving === false,
     untrack,
     look(volume) {
       if (volume === undefined) for (const entry of tracked.values()) lookAt(entry);

@@ -98,6 +98,7 @@ describe('mounts on a node', () => {
     });
     expect(await cluster.ids('vol', 'a')).toBeUndefined();
     expect(node.mounter.calls).toEqual([]);
+    expect(node.tracked.size).toBe(0);
   });
 
   it('waiting behind one that gives up still have their own time', async () => {

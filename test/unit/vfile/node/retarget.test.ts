@@ -214,15 +214,46 @@ describe('re-targeting', () => {
     expect(retargeter.problem('vol')).toBeUndefined();
   });
 
-  it('forgets an unmounted volume and closes its parking place', async () => {
+  it('forgets an unmounted volume and closes its parking place once the kernel has let go', async () => {
     void retargeter.track('vol', 20501);
     await clock.settle();
     retargeter.untrack('vol');
+    expect(retargeter.tracks('vol')).toBe(false);
+    await clock.settle();
+    expect([...open]).toEqual([20501]);
+    transports.all.clear();
+    await clock.advance(2_000);
+    transports.add({ id });
     serving = { known: true, server: undefined };
     retargeter.look();
     await clock.advance(5_000);
     expect(transports.writes).toEqual([]);
     expect([...open]).toEqual([]);
     expect(remembered.vol).toBeUndefined();
+  });
+
+  it('goes on moving what a lazily detached mount holds, and takes it over with the next mount', async () => {
+    void retargeter.track('vol', 20501);
+    await clock.settle();
+    retargeter.untrack('vol');
+    serving = { known: true, server: undefined };
+    retargeter.look('vol');
+    await clock.settle();
+    transports.add({ id, address: '127.0.0.1', connected: false, port: undefined });
+    serving = { known: true, server: second };
+    expect(await retargeter.track('vol', 20501)).toBe(1);
+    await clock.settle();
+    expect(transports.writes).toEqual([`${id} 127.0.0.1`, `${id} 10.0.0.2`]);
+  });
+
+  it('keeps the parking place of a port that another volume has by now', async () => {
+    void retargeter.track('old', 20501);
+    await clock.settle();
+    retargeter.untrack('old');
+    void retargeter.track('new', 20501);
+    await clock.settle();
+    transports.all.clear();
+    await clock.advance(2_000);
+    expect([...open]).toEqual([20501]);
   });
 });
