@@ -33,7 +33,8 @@ export interface BlockVolumeParts {
 /** From a record to a mounted file system and back. Not for two calls on one volume at once. */
 export interface BlockVolumes {
   mountpoint(id: VolumeId): string;
-  isMounted(mountpoint: string): Promise<boolean>;
+  /** Whether it can be used on: mounted, and the lease that it hangs on is still this node's. */
+  usable(mount: LiveMount): Promise<boolean>;
   /**
    * Attaches, makes or checks the file system, mounts. A failure undoes what was done.
    * @param signal aborted when the lease is lost: nothing may be written to the disk any more.
@@ -109,6 +110,8 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
       log.warn('device is still held after its file system was shut down', { device: mount.device });
     }
     await guard.release(mount.mountpoint);
+    // Without it nothing can be written into the folder below by mistake.
+    await rmdir(mount.mountpoint).catch(() => undefined);
   };
 
   /** Something outside this plugin's sight still holds the file system: stop it from writing. */
@@ -130,7 +133,9 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
     const { options, formatted } = grant.record;
     const readOnly = options.access === 'read-only';
     await mkdir(mount.mountpoint, { recursive: true });
-    if (await isMounted(mount.mountpoint)) await retire(mount);
+    if (await isMounted(mount.mountpoint)) {
+      throw new VolumeError('internal', `something is mounted at ${mount.mountpoint} already`);
+    }
     await guard.protect(mount, mount.lease);
     try {
       await filesystems.mount(mount.device, mount.mountpoint, options.fstype, readOnly && formatted);
@@ -182,7 +187,14 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
 
   return {
     mountpoint: mountpointOf,
-    isMounted,
+    async usable(mount) {
+      if (!(await isMounted(mount.mountpoint))) return false;
+      // The guard gives up a lease before it shuts anything down: who asks later is told.
+      return await guard.protect(mount, mount.lease).then(
+        () => true,
+        () => false,
+      );
+    },
     retire,
     async open(id, attachMs, signal) {
       const lease = await guard.lease(times.leaseMs);

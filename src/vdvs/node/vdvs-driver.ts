@@ -70,8 +70,8 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
       const id = parse(name);
       return await serial(id, async () => {
         let mount = table.get(id);
-        if (mount && !(await volumes.isMounted(mount.mountpoint))) {
-          log.warn('mount vanished, mounting again', { volume: name });
+        if (mount && !(await volumes.usable(mount))) {
+          log.warn('what is mounted cannot be used any more, mounting again', { volume: name });
           await volumes.retire(mount);
           await table.delete(id);
           mount = undefined;
