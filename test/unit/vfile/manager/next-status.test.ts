@@ -1,0 +1,118 @@
+import { describe, expect, it } from 'vitest';
+import { nextStatus, sameStatus } from '../../../../src/vfile/manager/next-status.ts';
+import type { Observed, Plan } from '../../../../src/vfile/manager/observed.ts';
+import type { VolumeStatus } from '../../../../src/vfile/types.ts';
+
+const started = '2026-01-01T00:00:00.000Z';
+const moment = { wall: Date.parse(started) + 60_000, monotonic: 60_000 };
+const status: VolumeStatus = {
+  v: 1,
+  state: 'Mounted',
+  reason: '',
+  since: started,
+  baseReady: true,
+  server: { node: 'n1', address: '10.0.0.1', epoch: 3 },
+};
+const mount = {
+  value: { v: 1 as const, node: 'n2', host: 'h2', address: '10.0.0.2', ids: { a: 1 }, since: started },
+  modRevision: 1,
+};
+const server = {
+  v: 1 as const,
+  node: 'n2',
+  host: 'h2',
+  address: '10.0.0.2',
+  port: 20_500,
+  epoch: 4,
+  instance: 1,
+  since: started,
+};
+const observed = (patch: Partial<Observed>): Observed => ({
+  name: 'shared',
+  spec: {
+    value: {
+      v: 1,
+      name: 'shared',
+      options: {},
+      baseDriver: 'vdvs',
+      baseVolume: '_vF_shared',
+      port: 20_500,
+      createdAt: started,
+      createdBy: 'n1',
+    },
+    modRevision: 1,
+  },
+  status,
+  mounts: [mount],
+  claim: undefined,
+  server: undefined,
+  service: undefined,
+  tasks: [],
+  nodes: [],
+  memory: {},
+  settings: { baseDriver: 'vdvs', lingerMs: 0, serverLeaseMs: 0, deadNodeMs: 0, startDeadlineMs: 0 },
+  now: moment.monotonic,
+  ...patch,
+});
+const wait = (deadline: number): Plan => ({
+  kind: 'wait',
+  state: 'Failing over',
+  reason: 'h1 is lost',
+  deadline,
+  lookAfterMs: 1,
+});
+const mounted: Plan = { kind: 'done', state: 'Mounted', reason: '' };
+
+describe('the status of a volume', () => {
+  it('keeps its age while the state stays, and has a wall-clock deadline while it waits', () => {
+    expect(nextStatus(observed({ server }), mounted, moment).since).toBe(started);
+    const waiting = nextStatus(observed({}), wait(65_000), moment);
+    expect(waiting.since).toBe('2026-01-01T00:01:00.000Z');
+    expect(waiting.deadline).toBe('2026-01-01T00:01:05.000Z');
+  });
+
+  it('remembers the server that is missed, and forgets one that was stopped', () => {
+    expect(nextStatus(observed({}), wait(0), moment).server).toEqual(status.server);
+    const ready: Plan = { kind: 'done', state: 'Ready', reason: '' };
+    expect(nextStatus(observed({ mounts: [] }), ready, moment)).not.toHaveProperty('server');
+  });
+
+  it('a failover begins when the server went missing and ends when one serves', () => {
+    const begun = nextStatus(observed({ memory: { unservedSince: 58_000 } }), wait(0), moment);
+    expect(begun.lastFailover).toEqual({
+      at: '2026-01-01T00:00:58.000Z',
+      cause: 'h1 is lost',
+      from: 'n1',
+    });
+    const later = { wall: moment.wall + 5_000, monotonic: moment.monotonic + 5_000 };
+    const ended = nextStatus(observed({ status: begun, server }), mounted, later);
+    expect(ended.lastFailover).toMatchObject({ to: 'h2', durationMs: 7_000 });
+    const again = nextStatus(observed({ status: ended, server }), mounted, later);
+    expect(again.lastFailover).toEqual(ended.lastFailover);
+  });
+
+  it('a step that failed says what, how often and why', () => {
+    const plan: Plan = {
+      kind: 'step',
+      step: { do: 'createBase' },
+      state: 'Creating',
+      reason: 'creating _vF_shared',
+    };
+    const memory = { failed: { step: 'createBase', message: 'datastore full', attempts: 3 } };
+    expect(nextStatus(observed({ memory }), plan, moment)).toMatchObject({
+      state: 'Error',
+      reason: 'creating _vF_shared failed 3 times, trying again: datastore full',
+    });
+  });
+
+  it('is written again only for a difference that matters', () => {
+    const one = { ...status, deadline: '2026-01-01T00:01:05.000Z' };
+    expect(sameStatus(one, { ...one, deadline: '2026-01-01T00:01:06.000Z' })).toBe(true);
+    expect(sameStatus(one, { ...one, deadline: '2026-01-01T00:01:09.000Z' })).toBe(false);
+    expect(sameStatus(one, status)).toBe(false);
+    expect(sameStatus(status, { ...status, reason: 'x' })).toBe(false);
+    expect(sameStatus(status, { ...status, server: { node: 'n1', address: '10.0.0.1', epoch: 4 } })).toBe(
+      false,
+    );
+  });
+});
