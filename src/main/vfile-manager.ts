@@ -4,7 +4,9 @@ import { type AdminServer, startAdminServer } from '../admin/admin-server.ts';
 import { createMetrics } from '../admin/metrics.ts';
 import { createElection } from '../etcd/election.ts';
 import { openStore } from '../etcd/etcd-store.ts';
+import { followEtcdLeader } from '../etcd/leader-watch.ts';
 import { createMirror } from '../etcd/list-watch-mirror.ts';
+import { ClusterAdmin } from '../etcd/member/cluster-admin.ts';
 import { systemClock as clock } from '../lib/clock.ts';
 import { toVolumeError } from '../lib/errors.ts';
 import { createLog } from '../lib/log.ts';
@@ -59,6 +61,9 @@ async function main(): Promise<void> {
     leader: mirror(vfileKeys.leader),
   };
 
+  const members = new ClusterAdmin({ identity, endpoints, clock, log });
+  const etcdLeader = followEtcdLeader({ admin: members, clock, signal: stop.signal });
+
   const data = new AdminData(mirrors);
   const metrics = createMetrics({ data });
   const { registry } = metrics;
@@ -84,6 +89,7 @@ async function main(): Promise<void> {
       volumes: swarm,
       clusterId,
       self: nodeId,
+      etcdLeader,
       settings,
       clock,
       election,
@@ -96,6 +102,7 @@ async function main(): Promise<void> {
   );
   await admin.stop();
   for (const one of Object.values(mirrors)) one.stop();
+  members.close();
   identity.stop();
   await store.close().catch(() => undefined);
   log.info('stopped');

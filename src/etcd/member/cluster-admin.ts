@@ -19,6 +19,8 @@ export interface OwnStatus {
   readonly memberId: string;
   readonly clusterId: string;
   readonly leader: boolean;
+  /** Member ID of the cluster's leader as this member knows it; '0' while there is none. */
+  readonly leaderId: string;
 }
 
 const timeoutMs = 4_000;
@@ -76,6 +78,7 @@ export class ClusterAdmin {
           memberId: header.member_id,
           clusterId: header.cluster_id,
           leader: leader === header.member_id,
+          leaderId: leader,
         };
       });
     } catch {
