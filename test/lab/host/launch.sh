@@ -45,4 +45,4 @@ linux.uml "mem=$LAB_MEM" rootfstype=hostfs rootflags=/ rw init=/lab/src/init.sh 
   "vec1:transport=tap,ifname=$LAB_MGMT_TAP,depth=128,gro=1,mac=$LAB_MGMT_MAC" \
   con=null con0=null,fd:1 con1=null ssl=null quiet random.trust_cpu=on \
   "LAB_NAME=$LAB_NAME" "LAB_ADDRESS=$LAB_ADDRESS" "LAB_MGMT_GUEST=$LAB_MGMT_GUEST" "LAB_HOSTS=$LAB_HOSTS" \
-  </dev/null 2>&1 | cat >>/lab/log/console.log
+  </dev/null 2>&1 | { head -c 20000000 >>/lab/log/console.log; cat >/dev/null; }

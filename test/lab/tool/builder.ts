@@ -60,17 +60,14 @@ export async function withBuilder<T>(
     running = false;
   });
   try {
-    const started = await waitFor(
+    await waitFor(
       async () => {
-        if (!running) return { done: true, value: false };
+        if (!running) return { done: false, reason: failure(door, errors), hopeless: true };
         await engineGet(join(door, 'docker.sock'), '/_ping', 2_000);
-        return { done: true, value: true };
+        return { done: true, value: undefined };
       },
       { what: 'the engine that prepares the disk', timeoutMs: 40_000, ...(signal ? { signal } : {}) },
     );
-    if (!started) {
-      throw new VolumeError('internal', `the engine that prepares the disk ended: ${failure(door, errors)}`);
-    }
     const init = childrenOf(child.pid ?? 0)[0];
     return await action({
       docker: (args, timeoutMs) => {

@@ -40,12 +40,31 @@ export async function deployStack(lab: Lab, say: Say, signal?: AbortSignal): Pro
   say('docker stack deploy -c swarm-stack.yml vfile');
   await lab.dockerOk(first.name, ['stack', 'deploy', '-c', file, stackName], { timeoutMs: 120_000 });
   const options = { timeoutMs: 240_000, everyMs: 300, say, ...(signal ? { signal } : {}) };
-  await waitFor(() => servicesReady(first), { what: 'the services', ...options });
+  await waitFor(
+    whileUp(lab, () => servicesReady(first)),
+    { what: 'the services', ...options },
+  );
   say('all services run');
   const plugins = manifest.plugins.map((plugin) => plugin.name);
-  await waitFor(() => pluginsReady(lab.hosts, plugins), { what: 'the plugins', ...options });
+  await waitFor(
+    whileUp(lab, () => pluginsReady(lab.hosts, plugins)),
+    { what: 'the plugins', ...options },
+  );
   say('all plugins are enabled');
-  await waitFor(() => volumesAnswer(lab), { what: 'the volumes', ...options });
+  await waitFor(
+    whileUp(lab, () => volumesAnswer(lab)),
+    { what: 'the volumes', ...options },
+  );
+}
+
+/** A look that is hopeless once a host is down: that of a lab that is coming up never comes back by itself. */
+function whileUp(lab: Lab, look: () => Promise<Look<void>>): () => Promise<Look<void>> {
+  return async () => {
+    const down = lab.hostNames.filter((name) => lab.power(name).power() === 'down');
+    if (down.length === 0) return look();
+    const words = down.map((name) => `${name} went down: ${lab.power(name).lastWords()}`);
+    return { done: false, reason: words.join(', '), hopeless: true };
+  };
 }
 
 async function servicesReady(manager: HostSpec): Promise<Look<void>> {

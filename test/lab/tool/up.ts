@@ -50,15 +50,14 @@ export async function hostAnswers(
   const power = lab.power(host.name);
   await waitFor(
     async () => {
-      if (power.power() === 'down') return { done: true, value: false };
+      if (power.power() === 'down') {
+        return { done: false, reason: `went down while starting: ${power.lastWords()}`, hopeless: true };
+      }
       await engineGet(host.dockerSocket, '/_ping', 2_000);
-      return { done: true, value: true };
+      return { done: true, value: undefined };
     },
     { what: host.name, timeoutMs, say, ...(signal ? { signal } : {}) },
-  ).then((answers) => {
-    if (!answers)
-      throw new VolumeError('unavailable', `${host.name} went down while starting: ${power.lastWords()}`);
-  });
+  );
 }
 
 function check({ nodes, managers }: UpOptions): void {
