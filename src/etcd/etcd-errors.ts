@@ -36,6 +36,7 @@ const refusedBeforehand = [
   'etcdserver: rpc not supported for learner',
   'etcdserver: not capable',
   'etcdserver: too many requests',
+  'etcdserver: unhealthy cluster',
   'No connection established',
   'Channel closed before call started',
 ];

@@ -59,7 +59,7 @@ function createMember(name: string, address: string, args: string[], running: Se
       running.delete(child);
     },
     start: () => {
-      slot.child = spawn('etcd', args, {
+      slot.child = spawn(process.env.TEST_ETCD ?? 'etcd', args, {
         stdio: 'ignore',
         env: { ...process.env, ETCD_UNSUPPORTED_ARCH: '' },
       });

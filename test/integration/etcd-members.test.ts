@@ -1,4 +1,5 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { get } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -27,6 +28,20 @@ const nodes = ['vfiletest-n1', 'vfiletest-n2', 'vfiletest-n3'] as const;
 const addresses = new Map<string, string>(nodes.map((node, index) => [node, `127.0.0.${index + 2}`]));
 const address = (node: string): string => addresses.get(node) ?? '';
 const hostsFile = '/etc/hosts';
+
+/** The process of a node's etcd. */
+function pidOf(node: string): number {
+  const pid = readdirSync('/proc').find((name) => {
+    try {
+      return (
+        /^\d+$/.test(name) && readFileSync(`/proc/${name}/cmdline`, 'utf8').includes(`\0--name=${node}\0`)
+      );
+    } catch {
+      return false;
+    }
+  });
+  return pid ? Number(pid) : expect.fail(`no etcd of ${node} runs`);
+}
 
 describe('etcd members of a Swarm', () => {
   const hostsBefore = readFileSync(hostsFile, 'utf8');
@@ -88,6 +103,7 @@ describe('etcd members of a Swarm', () => {
       VFILE_ETCD_CLIENT_PORT: String(await freePort('127.0.0.2')),
       VFILE_ETCD_PEER_PORT: String(await freePort('127.0.0.2')),
       VFILE_ETCD_LISTEN_ALSO: ',',
+      VFILE_ETCD_BINARY: process.env.TEST_ETCD ?? 'etcd',
       VFILE_ETCD_HEARTBEAT_MS: '50',
       VFILE_ETCD_ELECTION_MS: '500',
       VFILE_ETCD_DEPARTED_SECONDS: '5',
@@ -128,6 +144,26 @@ describe('etcd members of a Swarm', () => {
     expect(swarm.configs.size).toBe(1);
   });
 
+  it('speak with managers only as peers', async () => {
+    const statusAs = async (who: string): Promise<number | undefined> => {
+      const { tls } = (await identities.get(who)?.current()) ?? expect.fail(`no identity of ${who}`);
+      const port = Number(given.env.VFILE_ETCD_PEER_PORT);
+      const options = {
+        host: address(nodes[0]),
+        port,
+        path: '/members',
+        servername: nodes[0],
+        ...tls,
+        agent: false,
+      };
+      return new Promise((resolve, reject) => {
+        get(options, (answer) => resolve(answer.resume().statusCode)).on('error', reject);
+      });
+    };
+    expect(await statusAs(nodes[1])).toBe(200);
+    await expect(statusAs('worker')).rejects.toThrow();
+  });
+
   it('come back with their data when all restart at once, without asking the Swarm', async () => {
     await Promise.all(nodes.map(stop));
     swarm.quorum = false;
@@ -143,6 +179,26 @@ describe('etcd members of a Swarm', () => {
     expect((await store().txn([], [{ put: '/test/b', value: { v: 1 } }])).done).toBe(true);
     start(nodes[0]);
     await voters(nodes);
+  });
+
+  it('start a member again whose process died', async () => {
+    const before = pidOf(nodes[2]);
+    process.kill(before, 'SIGKILL');
+    await vi.waitFor(() => expect(pidOf(nodes[2])).not.toBe(before), { timeout: 20_000, interval: 100 });
+    await voters(nodes);
+  });
+
+  it('follow a node to a new address', async () => {
+    addresses.set(nodes[0], '127.0.0.9');
+    swarm.set(nodes[0], address(nodes[0]));
+    const moved = `127.0.0.9:${given.env.VFILE_ETCD_CLIENT_PORT}`;
+    await vi.waitFor(
+      async () =>
+        expect((await members()).find((m) => m.nodeId === nodes[0])?.clientAddresses).toEqual([moved]),
+      { timeout: 30_000, interval: 300 },
+    );
+    await voters(nodes);
+    expect(readFileSync(hostsFile, 'utf8')).toContain(`127.0.0.9\t${nodes[0]}`);
   });
 
   it('replace a member whose disk was lost by a new one', async () => {
