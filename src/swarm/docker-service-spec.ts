@@ -53,6 +53,5 @@ export function renderDockerService(spec: ServiceSpec, forceUpdate: number): Rec
       Delay: 0,
       Monitor: 100 * nsPerMs,
     },
-    EndpointSpec: { Mode: 'dnsrr' },
   };
 }

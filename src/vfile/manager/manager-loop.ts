@@ -170,17 +170,12 @@ export class ManagerLoop {
         alive: this.#aliveNodes(),
         mounting: new Map(records.mounts.map(({ value }) => [value.node, value.host])),
         silentMs: (nodeId, alive) => this.#silence.silentMs(nodeId, alive),
-        leaders: this.#leaders(),
+        etcdLeader: this.#parts.etcdLeader?.(),
+        vfileLeader: this.#parts.self,
         servers: unserved ? this.#index.serversByNode() : new Map(),
       }),
       settings,
     };
-  }
-
-  #leaders(): Set<string> {
-    const { self, etcdLeader } = this.#parts;
-    const leader = etcdLeader?.();
-    return new Set(leader === undefined ? [self] : [self, leader]);
   }
 
   #aliveNodes(): Map<string, NodeRecord> {

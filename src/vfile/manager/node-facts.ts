@@ -25,6 +25,12 @@ export class SilenceWatch {
   }
 }
 
+/**
+ * What losing a leader adds to a failover. The Swarm's: no task is started before another is elected. etcd's: leases get
+ * their full time again. vFile's: hardly anything, since its lease is the shortest and runs out meanwhile.
+ */
+const weights = { swarm: 2, etcd: 2, vfile: 1 } as const;
+
 /** What is known of nodes, from its sources. Nodes that mount a volume but have left the Swarm are in it too. */
 export function nodeFacts(options: {
   readonly swarmNodes: readonly SwarmNode[];
@@ -33,12 +39,14 @@ export function nodeFacts(options: {
   /** Nodes that mount the volume, with their host names. */
   readonly mounting: ReadonlyMap<string, string>;
   readonly silentMs: (nodeId: string, alive: boolean) => number;
-  /** Nodes that lead etcd or vFile. */
-  readonly leaders: ReadonlySet<string>;
+  /** Node on which etcd's leader runs, where it is known. */
+  readonly etcdLeader: string | undefined;
+  /** Node on which vFile's leader runs. */
+  readonly vfileLeader: string;
   /** How many volumes each node serves. */
   readonly servers: ReadonlyMap<string, number>;
 }): NodeFacts[] {
-  const { swarmNodes, alive, mounting, silentMs, leaders, servers } = options;
+  const { swarmNodes, alive, mounting, silentMs, etcdLeader, vfileLeader, servers } = options;
   const known = swarmNodes.map(
     (node): NodeFacts => ({
       id: node.id,
@@ -49,7 +57,10 @@ export function nodeFacts(options: {
       alive: alive.has(node.id),
       silentMs: silentMs(node.id, alive.has(node.id)),
       drivers: node.volumeDrivers,
-      leads: node.leader || leaders.has(node.id),
+      leads:
+        (node.leader ? weights.swarm : 0) +
+        (node.id === etcdLeader ? weights.etcd : 0) +
+        (node.id === vfileLeader ? weights.vfile : 0),
       servers: servers.get(node.id) ?? 0,
     }),
   );
@@ -67,7 +78,7 @@ export function nodeFacts(options: {
         alive: alive.has(id),
         silentMs: silentMs(id, alive.has(id)),
         drivers: [],
-        leads: false,
+        leads: 0,
         servers: 0,
       }),
     ),

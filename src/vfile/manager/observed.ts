@@ -17,8 +17,8 @@ export interface NodeFacts {
   /** For how long this manager has missed the sign of life, ms; 0 while alive. */
   readonly silentMs: number;
   readonly drivers: readonly string[];
-  /** Whether the Swarm's, etcd's or vFile's leader runs there: losing it too costs an election. */
-  readonly leads: boolean;
+  /** How much longer a failover takes when this host is lost, for the leaders that run there: 0 for none. */
+  readonly leads: number;
   /** Number of volumes served from there. */
   readonly servers: number;
 }

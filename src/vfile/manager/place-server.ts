@@ -45,12 +45,9 @@ export function placeServer(options: {
   }
   const others = fit.filter((node) => node.id !== avoid);
   const willing = others.length > 0 ? others : fit;
-  const calm = willing.filter((node) => !node.leads);
-  const allowed = new Set(
-    willing.filter(
-      (node) => !node.leads || !calm.some((other) => other.servers <= node.servers + leaderBias),
-    ),
-  );
+  const calmer = (node: NodeFacts): boolean =>
+    willing.some((other) => other.leads < node.leads && other.servers <= node.servers + leaderBias);
+  const allowed = new Set(willing.filter((node) => !calmer(node)));
   const constraints = nodes
     .filter((node) => node.inSwarm && !allowed.has(node))
     .map((node) => `node.id!=${node.id}`)

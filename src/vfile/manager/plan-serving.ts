@@ -8,8 +8,8 @@ const restartInPlaceMs = 10_000;
 const swarmRestartMs = 3_000;
 /** How long Swarm may take to act upon an order. */
 const swarmActsMs = 5_000;
-/** Look again at what nothing reports: Swarm's tasks. */
-const pollMs = 250;
+/** Look again at what nothing reports: Swarm's tasks. Claims and servers are reported at once. */
+const pollMs = 1_000;
 
 /** Why a new task is wanted. */
 interface Replace {
@@ -44,13 +44,14 @@ function attemptSince({ memory, now }: Observed): number {
   return Math.max(memory.unservedSince ?? now, memory.replaced?.at ?? 0);
 }
 
-function wait(o: Observed, reason: string, deadline: number, lookAfterMs = pollMs): Plan {
+function wait(o: Observed, reason: string, deadline: number): Plan {
   const { memory, settings, now } = o;
   const unserved = now - (memory.unservedSince ?? now);
   const late = unserved >= settings.startDeadlineMs;
   const text = late
     ? `no file server after ${Math.round(unserved / 1_000)} s: ${reason}${lastTrouble(o.tasks)}`
     : reason;
+  const lookAfterMs = deadline > now ? Math.min(pollMs, deadline - now) : pollMs;
   return { kind: 'wait', state: late ? 'Error' : stateOf(o), reason: text, deadline, lookAfterMs };
 }
 
@@ -63,7 +64,7 @@ function replace(o: Observed, { cause, avoid }: Replace): Plan {
     return wait(o, `${cause}; waiting for Swarm to start another task`, deadline);
   }
   const placement = placeServer({ nodes: o.nodes, baseDriver: o.spec.value.baseDriver, avoid });
-  if (!placement.fit) return wait(o, `${cause}; ${placement.reason}`, deadlineOf(o), 2 * pollMs);
+  if (!placement.fit) return wait(o, `${cause}; ${placement.reason}`, deadlineOf(o));
   if (!service) {
     const step = { do: 'createService', constraints: placement.constraints } as const;
     return { kind: 'step', step, state: stateOf(o), reason: cause };

@@ -11,7 +11,7 @@ const node = (id: string, patch: Partial<NodeFacts> = {}): NodeFacts => ({
   alive: true,
   silentMs: 0,
   drivers: ['vdvs', 'local'],
-  leads: false,
+  leads: 0,
   servers: 0,
   ...patch,
 });
@@ -20,16 +20,16 @@ const place = (nodes: NodeFacts[], avoid?: string) => placeServer({ nodes, baseD
 describe('where a file server may run', () => {
   it.each<[string, NodeFacts[], string | undefined, string[]]>([
     ['anywhere when all are fit', [node('a'), node('b')], undefined, []],
-    ['not where a leader runs', [node('a', { leads: true }), node('b')], undefined, ['node.id!=a']],
+    ['not where a leader runs', [node('a', { leads: 2 }), node('b')], undefined, ['node.id!=a']],
     [
       'but there too when the others serve many more volumes',
-      [node('a', { leads: true }), node('b', { servers: 3 })],
+      [node('a', { leads: 2 }), node('b', { servers: 3 })],
       undefined,
       [],
     ],
     [
       'where a leader runs when there is nothing else',
-      [node('a', { leads: true }), node('b', { availability: 'drain' })],
+      [node('a', { leads: 2 }), node('b', { availability: 'drain' })],
       undefined,
       ['node.id!=b'],
     ],
@@ -42,7 +42,7 @@ describe('where a file server may run', () => {
     ],
     [
       'rather on a leader than where it just failed',
-      [node('a'), node('b', { leads: true })],
+      [node('a'), node('b', { leads: 2 })],
       'a',
       ['node.id!=a'],
     ],
@@ -61,6 +61,11 @@ describe('where a file server may run', () => {
     ['nodes that left need no constraint', [node('a', { inSwarm: false }), node('b')], undefined, []],
   ])('%s', (_when, nodes, avoid, constraints) => {
     expect(place(nodes, avoid)).toEqual({ fit: true, constraints });
+  });
+
+  it('where every node leads something, where its loss costs least', () => {
+    const nodes = [node('a', { leads: 2 }), node('b', { leads: 3 }), node('c', { leads: 1 })];
+    expect(place(nodes)).toEqual({ fit: true, constraints: ['node.id!=a', 'node.id!=b'] });
   });
 
   it('nowhere: says why for each node', () => {

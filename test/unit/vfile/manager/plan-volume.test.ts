@@ -58,7 +58,7 @@ const node = (id: string, patch: Partial<NodeFacts> = {}): NodeFacts => ({
   alive: true,
   silentMs: 0,
   drivers: ['vdvs'],
-  leads: false,
+  leads: 0,
   servers: 0,
   ...patch,
 });
