@@ -246,8 +246,10 @@ export class EtcdConnections {
       else this.#problem = 'no addresses of etcd members are known: is this node part of a Swarm?';
     } catch (thrown) {
       // What was last known stays in use.
-      this.#problem = toVolumeError(thrown).message;
-      if (this.#members.size === 0) this.#options.log.warn('etcd members unknown', { why: this.#problem });
+      const { message } = toVolumeError(thrown);
+      const news = this.#members.size === 0 && message !== this.#problem;
+      this.#problem = message;
+      if (news) this.#options.log.warn('etcd members unknown', { why: message });
     }
   }
 
