@@ -53,7 +53,7 @@ export interface GaneshaOptions {
   readonly log: Log;
 }
 
-/** Starts `ganesha.nfsd` in the foreground and reads its log from its standard output. */
+/** Starts `ganesha.nfsd` in the foreground and reads its log from its standard error. */
 export class GaneshaLauncher implements ServerLauncher {
   readonly #options: GaneshaOptions;
 
@@ -67,8 +67,8 @@ export class GaneshaLauncher implements ServerLauncher {
   ): Promise<ServerProcess> {
     const { command, configPath, pidPath, clock, log } = this.#options;
     const [file, ...before] = command;
-    // -x: end with an error rather than serve without the export when the configuration is not accepted.
-    const own = ['-F', '-x', '-f', configPath, '-L', '/dev/stdout', '-p', pidPath, '-E', `${serverEpoch}`];
+    // STDERR, not /dev/stdout: what Node gives a child is a socket, which cannot be opened by a path. -x: end with an error rather than serve without the export when the configuration is not accepted.
+    const own = ['-F', '-x', '-f', configPath, '-L', 'STDERR', '-p', pidPath, '-E', `${serverEpoch}`];
     const child = spawn(file, [...before, ...own], { stdio: ['ignore', 'pipe', 'pipe'] });
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);
