@@ -47,14 +47,18 @@ function nextServer(o: Observed): VolumeStatus['server'] {
   return o.mounts.length > 0 || o.service ? o.status?.server : undefined;
 }
 
+/** From so many attempts on a failure is an error, not a hiccup: who created the volume is told so. */
+const hiccups = { passing: 8, lasting: 3 } as const;
+
 /** A step that failed before says so: what is tried again and why it failed. */
 function failedAs(o: Observed, plan: Plan): { state: VolumeStatus['state']; reason: string } | undefined {
   const { failed } = o.memory;
   if (!failed || plan.kind !== 'step' || failed.step !== plan.step.do) return undefined;
-  const error = plan.state === 'Creating' || plan.state === 'Mounting';
+  const most = failed.passing ? hiccups.passing : hiccups.lasting;
+  const error = failed.attempts >= most && (plan.state === 'Creating' || plan.state === 'Mounting');
   return {
     state: error ? 'Error' : plan.state,
-    reason: `${plan.reason} failed ${failed.attempts} times, trying again: ${failed.message}`,
+    reason: `${plan.reason} failed (attempt ${failed.attempts}), trying again: ${failed.message}`,
   };
 }
 

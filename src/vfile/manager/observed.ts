@@ -43,6 +43,8 @@ export interface VolumeMemory {
     readonly step: string;
     readonly message: string;
     readonly attempts: number;
+    /** Whether it may well succeed by itself (what it needs did not answer, say). */
+    readonly passing: boolean;
   };
 }
 

@@ -1,3 +1,4 @@
+import type { VolumeError } from '../../lib/errors.ts';
 import type { Observed, Step, VolumeMemory } from './observed.ts';
 
 /** What is remembered after a look: only since when things are as they are. Pure. */
@@ -24,9 +25,13 @@ export function rememberDone(memory: VolumeMemory, step: Step, now: number): Vol
 }
 
 /** What is remembered after a look or a step failed. */
-export function rememberFailed(memory: VolumeMemory, step: string, message: string): VolumeMemory {
+export function rememberFailed(
+  memory: VolumeMemory,
+  step: string,
+  { message, retry }: VolumeError,
+): VolumeMemory {
   const attempts = memory.failed?.step === step ? memory.failed.attempts + 1 : 1;
-  return { ...memory, failed: { step, message, attempts } };
+  return { ...memory, failed: { step, message, attempts, passing: retry } };
 }
 
 /** How long to wait before the next try, ms: from 100 ms, doubling; longer at most for what nobody waits for. */

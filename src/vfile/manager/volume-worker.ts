@@ -103,8 +103,9 @@ export class VolumeWorker {
     try {
       return await this.#look(at);
     } catch (thrown) {
-      const { message } = toVolumeError(thrown);
-      this.#memory = rememberFailed(this.#memory, at.step, message);
+      const error = toVolumeError(thrown);
+      const { message } = error;
+      this.#memory = rememberFailed(this.#memory, at.step, error);
       const attempt = this.#memory.failed?.attempts ?? 1;
       this.#parts.emit({ type: 'failed', volume: this.#parts.name, step: at.step, message, attempt });
       if (at.step === 'looking') await this.#tellBlind(message);

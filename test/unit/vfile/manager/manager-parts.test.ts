@@ -111,7 +111,7 @@ describe('the pause after a failure', () => {
     const pauses = (unserved: boolean) => {
       const memory = { value: unserved ? { unservedSince: 0 } : {} };
       return Array.from({ length: 9 }, () => {
-        memory.value = rememberFailed(memory.value, 'createBase', 'x');
+        memory.value = rememberFailed(memory.value, 'createBase', new VolumeError('timeout', 'x'));
         return backoffMs(memory.value);
       });
     };

@@ -98,11 +98,17 @@ describe('the status of a volume', () => {
       state: 'Creating',
       reason: 'creating _vF_shared',
     };
-    const memory = { failed: { step: 'createBase', message: 'datastore full', attempts: 3 } };
-    expect(nextStatus(observed({ memory }), plan, moment)).toMatchObject({
-      state: 'Error',
-      reason: 'creating _vF_shared failed 3 times, trying again: datastore full',
-    });
+    const after = (attempts: number, passing: boolean) =>
+      nextStatus(
+        observed({ memory: { failed: { step: 'createBase', message: 'full', attempts, passing } } }),
+        plan,
+        moment,
+      );
+    const reason = 'creating _vF_shared failed (attempt 3), trying again: full';
+    expect(after(3, false)).toMatchObject({ state: 'Error', reason });
+    expect(after(2, false).state).toBe('Creating');
+    expect(after(3, true)).toMatchObject({ state: 'Creating', reason });
+    expect(after(8, true).state).toBe('Error');
   });
 
   it('is written again only for a difference that matters', () => {
