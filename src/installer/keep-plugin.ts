@@ -58,11 +58,13 @@ export function createPluginKeeper({ wish, plugins, containers, clock, log }: Ke
 
   const next = async (): Promise<PluginStep> => {
     const plugin = await plugins.inspect(wish.name);
-    // Only what runs can be in use; asking costs the engine a walk over all containers.
-    const used = plugin?.enabled && !wish.interrupt ? await containers.volumesInUse() : [];
-    const inUse = new Set(used.filter((one) => one.driver === driver).map((one) => one.volume)).size;
     const held = clock.monotonic() < trouble.until;
-    return planPlugin(wish, { plugin, inUse, imageTrouble: held ? trouble.text : undefined });
+    const facts = { plugin, inUse: 0, imageTrouble: held ? trouble.text : undefined };
+    const step = planPlugin(wish, facts);
+    if (step.step !== 'disable' || wish.interrupt) return step;
+    // Asked only now: it costs the engine a walk over all containers.
+    const used = (await containers.volumesInUse()).filter((one) => one.driver === driver);
+    return planPlugin(wish, { ...facts, inUse: new Set(used.map((one) => one.volume)).size });
   };
 
   return {
