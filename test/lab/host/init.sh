@@ -40,8 +40,6 @@ mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /dev/pts
 mount -t tmpfs tmpfs /dev/shm
 mount -t mqueue mqueue /dev/mqueue
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-# This kernel maps the rings of io_uring wrongly ("Bad page map ... io_uring_mmap", then a panic): programs do without.
-echo 2 >/proc/sys/kernel/io_uring_disabled
 for name in fd:/proc/self/fd stdin:/proc/self/fd/0 stdout:/proc/self/fd/1 stderr:/proc/self/fd/2; do
   ln -sfn "${name#*:}" "/dev/${name%%:*}"
 done
