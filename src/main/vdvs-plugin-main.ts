@@ -1,99 +1,13 @@
-import { readFile } from 'node:fs/promises';
-import { hostname } from 'node:os';
-import { join } from 'node:path';
-import { systemClock } from '../lib/clock.ts';
-import { toVolumeError } from '../lib/errors.ts';
-import { run } from '../lib/exec.ts';
-import { hostPort } from '../lib/host-port.ts';
-import { createLog } from '../lib/log.ts';
-import { createSwarmCertificates } from '../lib/swarm-certificates.ts';
-import { createVolumePluginServer } from '../plugin/volume-plugin-server.ts';
-import { createDockerSwarm } from '../swarm/docker-swarm.ts';
-import { createGuardClient } from '../vdvs/guard/guard-client.ts';
-import { createHttpsJson } from '../vdvs/https-json.ts';
-import { createManagers } from '../vdvs/managers.ts';
-import { createFilesystems } from '../vdvs/node/filesystems.ts';
-import { createLoopDevices } from '../vdvs/node/loop-devices.ts';
-import { openMountTable } from '../vdvs/node/mount-table.ts';
-import { parseMountinfo } from '../vdvs/node/mountinfo.ts';
-import { startVdvsNode } from '../vdvs/node/start-node.ts';
-import { createServiceClient } from '../vdvs/service-client.ts';
-import { readPluginSettings } from '../vdvs/settings.ts';
+import { openEarlySocket } from '../plugin/early-socket.ts';
 
-/** The main process of the vDVS plugin, child of the guard: first the socket, then everything that needs others. */
+/** The main process of the vDVS plugin, child of the guard. The socket comes before the program: see `openEarlySocket`. */
 async function main(): Promise<void> {
-  const settings = readPluginSettings(process.env);
-  const clock = systemClock;
-  const log = createLog({ ...settings.log, process: 'vdvs-plugin' });
-  // Without the guard nothing may be mounted; a new guard starts a new main process.
-  process.once('disconnect', () => process.exit(1));
-  const server = createVolumePluginServer({ socketPath: settings.pluginSocket, log, scope: 'global' });
-  await server.listen();
-
-  const guard = createGuardClient({
-    channel: {
-      send: (message) => void process.send?.(message),
-      onMessage: (callback) => void process.on('message', callback),
-    },
-    clock,
-    log,
-  });
-  const swarm = createDockerSwarm({ socketPath: settings.dockerSocket, log });
-  const managers = createManagers({
-    local: () => swarm.local(),
-    fixed: settings.managers,
-    onChange: (addresses) =>
-      guard.endpoints(addresses.map((host) => hostPort(host, settings.etcdClientPort))),
-    clock,
-  });
-  const identity = createSwarmCertificates({ directory: settings.certificates, clock, log });
-  const client = createServiceClient({
-    https: createHttpsJson({ identity }),
-    endpoints: async () => (await managers.addresses()).map((host) => ({ host, port: settings.servicePort })),
-    host: hostname(),
-    clock,
-  });
-  const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
-  const table = await openMountTable({ path: join(settings.stateFolder, 'mounts.json'), bootId, log });
-
-  server.setWaitingFor('the guard to say what became of the volumes of an earlier start');
-  // The guard learns from here where etcd is; the engine answers some time after its plugins have started.
-  const findManagers = async () => {
-    for (;;) {
-      await managers.addresses().then(
-        () => undefined,
-        (thrown) => log.debug('managers', { error: toVolumeError(thrown).message }),
-      );
-      await clock.sleep(settings.managers ? 15_000 : 1_000);
-    }
-  };
-  void findManagers();
-
-  const node = await startVdvsNode({
-    client,
-    guard,
-    table,
-    loops: createLoopDevices({ run, clock }),
-    filesystems: createFilesystems({ run, mountOptions: settings.mountOptions }),
-    engine: swarm,
-    readMounts: async () => parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8')),
-    nodeId: async () => (await identity.current()).nodeId,
-    mountRoot: settings.mountRoot,
-    datastores: settings.datastores,
-    defaultDatastore: settings.defaultDatastore,
-    attachMs: settings.attachMs,
-    clock,
-    log,
-  });
-  guard.onStop(() => {
-    log.info('stopping: closing all volumes');
-    void server.close();
-    void node.closeAll().then(() => guard.stopped());
-  });
-  server.attach(node.driver);
+  const socket = await openEarlySocket(process.env.VDVS_PLUGIN_SOCKET || '/run/docker/plugins/vdvs.sock');
+  const { runVdvsPlugin } = await import('./wiring/vdvs-plugin-main.ts');
+  await runVdvsPlugin(socket);
 }
 
 main().catch((thrown: unknown) => {
-  console.error(toVolumeError(thrown).message);
+  console.error(thrown instanceof Error ? thrown.message : thrown);
   process.exit(1);
 });

@@ -1,5 +1,5 @@
-import { chmod, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import type { Socket } from 'node:net';
 import express, { type Request, type Response } from 'express';
 import type { z } from 'zod';
 import { type Clock, systemClock } from '../lib/clock.ts';
@@ -7,6 +7,7 @@ import { toVolumeError, VolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { type Answer, encodeAnswer, listCall, namedCalls, staticAnswers } from './calls.ts';
 import { createDriverSlot, type DriverSlot } from './driver-slot.ts';
+import { type EarlySocket, openEarlySocket } from './early-socket.ts';
 import {
   callDeadlines,
   type NamedCall,
@@ -21,8 +22,8 @@ import type { VolumeDriver } from './volume-driver.ts';
 export interface VolumePluginServerOptions {
   /** Absent: calls wait until `attach`. */
   driver?: VolumeDriver;
-  /** Unix socket, made (again) by `listen`. */
-  socketPath: string;
+  /** Unix socket that `listen` makes, or one that listens already. */
+  socket: string | EarlySocket;
   log: Log;
   scope: Scope;
   clock?: Clock;
@@ -50,7 +51,7 @@ const getRetryPauses = { first: 250, longest: 2_000 } as const;
  * closed without an answer, which the engine takes for a network error.
  */
 export function createVolumePluginServer(options: VolumePluginServerOptions): VolumePluginServer {
-  const { log, socketPath, clock = systemClock } = options;
+  const { log, clock = systemClock } = options;
   const deadlines = options.deadlines ?? callDeadlines;
   const readiness = options.readiness ?? readinessDeadlines;
   const slot = createDriverSlot({ clock });
@@ -167,25 +168,24 @@ export function createVolumePluginServer(options: VolumePluginServerOptions): Vo
   });
 
   const server = createServer(app);
+  const listening: { socket?: EarlySocket; connections: Set<Socket> } = { connections: new Set() };
   return {
     attach: slot.attach,
     setWaitingFor: slot.setWaitingFor,
     async listen() {
-      // Left behind by a process that was killed; the engine runs one process per plugin, so nobody else listens.
-      await rm(socketPath, { force: true });
-      await new Promise<void>((resolve, reject) => {
-        server.once('error', reject);
-        server.listen(socketPath, () => {
-          server.off('error', reject);
-          resolve();
-        });
+      const { socket } = options;
+      listening.socket = typeof socket === 'string' ? await openEarlySocket(socket) : socket;
+      listening.socket.handOver((connection) => {
+        listening.connections.add(connection);
+        connection.once('close', () => listening.connections.delete(connection));
+        server.emit('connection', connection);
+        connection.resume();
       });
-      await chmod(socketPath, 0o600);
-      log.info('listening', { socket: socketPath });
+      log.info('listening', { socket: listening.socket.path });
     },
     async close() {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeAllConnections();
+      const closed = listening.socket?.close();
+      for (const connection of listening.connections) connection.destroy();
       await closed;
     },
   };

@@ -1,9 +1,15 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import type { Clock } from '../../lib/clock.ts';
 import { toVolumeError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import type { NodeGuard } from './guard.ts';
 import { type FromGuard, type ToGuard, toGuardSchema } from './messages.ts';
+
+/** A main process, and the messages that it sent while nobody listened yet. */
+export interface Forked {
+  readonly child: ChildProcess;
+  readonly early: unknown[];
+}
 
 /** The plugin's main process, as a child of the guard. */
 export interface MainProcess {
@@ -17,9 +23,10 @@ export interface MainProcess {
 /** ms before a restart: the first one nearly at once, then doubled up to the longest; a life this long starts anew. */
 const backoff = { firstMs: 100, longestMs: 5_000, healthyMs: 30_000 } as const;
 
-/** Supervises the file at `path`. */
+/** Supervises the main process: `first`, which runs already, and what `fork` starts after it. */
 export function createMainProcess(parts: {
-  path: string;
+  first: Forked;
+  fork: () => Forked;
   onEndpoints: (endpoints: readonly string[]) => void;
   clock: Clock;
   log: Log;
@@ -55,15 +62,16 @@ export function createMainProcess(parts: {
     }
   };
 
-  const start = (guard: () => NodeGuard | undefined) => {
+  const supervise = ({ child, early }: Forked, guard: () => NodeGuard | undefined) => {
     const began = clock.monotonic();
-    const child = fork(parts.path, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     state.child = child;
-    child.on('message', (raw) => {
+    const take = (raw: unknown) => {
       const parsed = toGuardSchema.safeParse(raw);
       if (parsed.success) void handle(guard(), parsed.data);
       else log.error('message from the main process is not understood', { error: parsed.error.message });
-    });
+    };
+    child.removeAllListeners('message').on('message', take);
+    for (const message of early.splice(0)) take(message);
     // A message that could not be delivered: the exit that follows is what counts.
     child.on('error', (error) => log.warn('main process', { error: error.message }));
     child.once('exit', (code, signal) => {
@@ -72,7 +80,7 @@ export function createMainProcess(parts: {
       if (clock.monotonic() - began >= backoff.healthyMs) state.pauseMs = backoff.firstMs;
       log.error('main process ended, starting it again', { code, signal, pauseMs: state.pauseMs });
       void clock.sleep(state.pauseMs).then(() => {
-        if (!state.stopping) start(guard);
+        if (!state.stopping) supervise(parts.fork(), guard);
       });
       state.pauseMs = Math.min(state.pauseMs * 2, backoff.longestMs);
     });
@@ -81,7 +89,7 @@ export function createMainProcess(parts: {
 
   return {
     tell,
-    start,
+    start: (guard) => supervise(parts.first, guard),
     async stop(ms) {
       state.stopping = true;
       const { child } = state;

@@ -56,7 +56,7 @@ describe('the volume protocol on a socket', () => {
   const start = async (driver?: VolumeDriver, short = 400): Promise<VolumePluginServer> => {
     server = createVolumePluginServer({
       ...(driver ? { driver } : {}),
-      socketPath,
+      socket: socketPath,
       log: silentLog,
       scope: 'global',
       deadlines: { ...callDeadlines, Get: short, Mount: short },
