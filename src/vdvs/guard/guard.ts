@@ -46,6 +46,8 @@ const times = { tickMs: 100, retryMs: 300 } as const;
 interface Held {
   readonly lease: Lease;
   readonly kept: boolean;
+  /** etcd said so. */
+  gone: boolean;
 }
 
 /**
@@ -72,20 +74,26 @@ export function createNodeGuard(parts: NodeGuardParts): NodeGuard {
     });
   };
 
+  /** @returns false when the file system may still write. */
   const fenceOne = async (
     mountpoint: string,
     mount: { device: string; fenced: boolean },
     safeUntil: number,
-  ) => {
+  ): Promise<boolean> => {
     try {
       mount.fenced = await fence.shutdown({ mountpoint, device: mount.device });
-      if (!mount.fenced) return;
+      if (!mount.fenced) return true;
       log.warn('file system shut down', { mountpoint, device: mount.device });
-      // Too late, the same writes would be another host's loss.
-      if (clock.monotonic() < safeUntil) await fence.flush(mount.device);
     } catch (thrown) {
       log.error('file system not shut down', { mountpoint, error: toVolumeError(thrown).message });
+      return false;
     }
+    // Too late, the same writes would be another host's loss.
+    if (clock.monotonic() >= safeUntil) return true;
+    await fence.flush(mount.device).catch((thrown) => {
+      log.warn('device not flushed', { device: mount.device, error: toVolumeError(thrown).message });
+    });
+    return true;
   };
 
   /** Also what is mounted only now, by a main process that had not heard of it. */
@@ -113,11 +121,12 @@ export function createNodeGuard(parts: NodeGuardParts): NodeGuard {
   };
 
   const hold = (lease: Lease, kept: boolean) => {
-    now.held = { lease, kept };
+    now.held = { lease, kept, gone: false };
     remember(lease);
     lease.onRenewed(() => remember(lease));
+    // The loop looks in a moment: it alone gives leases up, so that nothing can come between.
     lease.onLost(() => {
-      if (now.held?.lease === lease) void lose('etcd says that the lease is gone', Number.NEGATIVE_INFINITY);
+      if (now.held?.lease === lease) now.held.gone = true;
     });
     announce({ type: 'lease', lease: lease.id, kept });
     log.info('holding a lease', { lease: lease.id, kept });
@@ -186,6 +195,10 @@ export function createNodeGuard(parts: NodeGuardParts): NodeGuard {
           await obtain(signal);
           continue;
         }
+        if (now.held.gone) {
+          await lose('etcd says that the lease is gone', Number.NEGATIVE_INFINITY);
+          continue;
+        }
         const safeUntil = now.held.lease.safeUntil();
         if (clock.monotonic() >= safeUntil - parts.marginMs) {
           await lose('the lease could not be renewed in time', safeUntil);
@@ -195,7 +208,7 @@ export function createNodeGuard(parts: NodeGuardParts): NodeGuard {
       }
     },
     protect(mount, lease) {
-      if (now.held?.lease.id !== lease) {
+      if (now.held?.lease.id !== lease || now.held.gone) {
         // Kept in mind all the same: should it be mounted later, it is shut down.
         mounts.set(mount.mountpoint, { device: mount.device, fenced: false });
         throw new VolumeError('unavailable', 'this node lost its lease meanwhile');
