@@ -40,7 +40,7 @@ export class WriterService {
       // A writer that was asked to end has ended; one that failed comes again.
       ...['--restart-condition', 'on-failure', '--restart-delay', '500ms', '--stop-grace-period', '2s'],
       ...['debian:trixie-slim', 'sh', '-c'],
-      `exec perl /diary/worker.pl /volume /diary "$(hostname)" ${pauseMs}`,
+      `exec perl /diary/worker.pl /volume /diary "$(uname -n)" ${pauseMs}`,
     ];
   }
 
