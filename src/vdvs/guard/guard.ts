@@ -151,9 +151,12 @@ export function createNodeGuard(parts: NodeGuardParts): NodeGuard {
     const safeUntil = clock.monotonic() + earlier.safeUntilHostMs - parts.hostMs();
     while (!signal.aborted && clock.monotonic() < safeUntil - parts.marginMs) {
       const left = safeUntil - parts.marginMs - clock.monotonic();
+      const answered = new AbortController();
       try {
         const adoption = store.adoptLease(earlier.lease);
-        const late = clock.sleep(left, signal).then(() => 'late' as const);
+        const late = clock
+          .sleep(left, AbortSignal.any([signal, answered.signal]))
+          .then(() => 'late' as const);
         late.catch(() => undefined);
         const lease = await Promise.race([adoption, late]);
         if (lease === 'late') {
@@ -169,6 +172,8 @@ export function createNodeGuard(parts: NodeGuardParts): NodeGuard {
       } catch (thrown) {
         announce({ type: 'waiting', reason: toVolumeError(thrown).message });
         await clock.sleep(Math.min(times.retryMs, left), signal).catch(() => undefined);
+      } finally {
+        answered.abort();
       }
     }
     await lose('the lease of an earlier life could not be kept', safeUntil);
