@@ -110,10 +110,8 @@ describe('a queue by key', () => {
   it('runs one thing after another for a key, also after a failure, and others beside', async () => {
     const queue = createKeyedQueue();
     const order: string[] = [];
-    let open = () => undefined as undefined;
-    const gate = new Promise<void>((resolve) => {
-      open = resolve;
-    });
+    const open = new AbortController();
+    const gate = new Promise((resolve) => open.signal.addEventListener('abort', resolve));
     const first = queue.run('a', async () => {
       await gate;
       order.push('a1');
@@ -121,7 +119,7 @@ describe('a queue by key', () => {
     });
     const second = queue.run('a', async () => void order.push('a2'));
     await queue.run('b', async () => void order.push('b'));
-    open();
+    open.abort();
     await expect(first).rejects.toThrow('no');
     await second;
     expect(order).toEqual(['b', 'a1', 'a2']);
