@@ -17,6 +17,9 @@ import { createSwarmCertificates } from '../lib/swarm-certificates.ts';
 /** Ends the process at this long after it was asked to, whatever still hangs: a dead disk, an unreachable store. In ms. */
 const lastResortMs = 9_000;
 
+/** Swarm starts a failed task again at once; what the next will not find changed either must not spin. In ms. */
+const hopelessPauseMs = 5_000;
+
 /** One volume's file server: the only process in its container besides ganesha. */
 async function main(): Promise<number> {
   const settings = readFileServerSettings(process.env);
@@ -76,6 +79,7 @@ async function main(): Promise<number> {
   } catch (thrown) {
     const error = toVolumeError(thrown);
     log.error(`cannot serve: ${error.message}`, { code: error.code });
+    if (!error.retry) await clock.sleep(hopelessPauseMs, stop.signal).catch(() => undefined);
     return errorTraits[error.code].exitCode;
   } finally {
     identity.stop();
