@@ -6,6 +6,7 @@ import { whole } from './fixture.ts';
 import { powerCuts, processKills } from './story/bench-failover.ts';
 import { coldMounts, warmMounts } from './story/bench-mounts.ts';
 import { summarise } from './story/statistics.ts';
+import { abortWhenInterrupted } from './tool/interrupt.ts';
 import { Lab } from './tool/lab.ts';
 import { plainSteps } from './tool/steps.ts';
 
@@ -119,18 +120,15 @@ async function main(): Promise<void> {
     .option('--keep', 'leave the lab running', false)
     .parse();
   const options = program.opts<{ runs: number; only: string; json?: string; keep: boolean }>();
-  const abort = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(signal, () => abort.abort(new Error(`interrupted by ${signal}`)));
-  }
+  const signal = abortWhenInterrupted();
   const chosen = options.only.split(',').map((name) => name.trim());
   const unknown = chosen.filter((name) => !(name in measures));
   if (unknown.length > 0) return program.error(`--only ${unknown.join(',')}: choose from ${names}`);
 
   const write = (text: string): void => void process.stdout.write(`${text}\n`);
-  const lab = new Lab({ steps: plainSteps(write), signal: abort.signal });
+  const lab = new Lab({ steps: plainSteps(write), signal });
   const interrupted = new Promise<never>((_, reject) => {
-    abort.signal.addEventListener('abort', () => reject(abort.signal.reason), { once: true });
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
   });
   const lines: Line[] = [];
   const measure = async (): Promise<void> => {

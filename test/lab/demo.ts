@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { toVolumeError } from '../../src/lib/errors.ts';
 import { tellStory } from './story/demo-story.ts';
 import { Narrator } from './story/narrator.ts';
+import { abortWhenInterrupted } from './tool/interrupt.ts';
 import { Lab } from './tool/lab.ts';
 import { plainSteps } from './tool/steps.ts';
 
@@ -22,19 +23,16 @@ To stop it and remove what it made:
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { keep: { type: 'boolean' }, help: { type: 'boolean' } } });
   if (values.help) return void process.stdout.write(`${usage}\n`);
-  const abort = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(signal, () => abort.abort(new Error(`interrupted by ${signal}`)));
-  }
+  const signal = abortWhenInterrupted();
   const write = (line: string): void => void process.stdout.write(`${line}\n`);
   const tell = new Narrator(write);
-  const lab = new Lab({ steps: plainSteps(write), signal: abort.signal });
-  const kept = await runStory(lab, tell, abort.signal)
+  const lab = new Lab({ steps: plainSteps(write), signal });
+  const kept = await runStory(lab, tell, signal)
     .then(() => values.keep === true)
     .catch((thrown: unknown) => {
       process.exitCode = 1;
       tell.act(`The demo failed: ${toVolumeError(thrown).message}`);
-      return values.keep === true && !abort.signal.aborted;
+      return values.keep === true && !signal.aborted;
     });
   if (kept) return write(howToUse);
   tell.act('The hosts are switched off and removed');

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { Command, InvalidArgumentError } from 'commander';
 import { toVolumeError } from '../../../src/lib/errors.ts';
+import { abortWhenInterrupted } from './interrupt.ts';
 import { Lab } from './lab.ts';
 import { plainSteps, terminalSteps } from './steps.ts';
 
@@ -8,16 +9,13 @@ import { plainSteps, terminalSteps } from './steps.ts';
 const labFailed = 125;
 
 async function main(): Promise<void> {
-  const abort = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(signal, () => abort.abort(new Error(`interrupted by ${signal}`)));
-  }
+  const signal = abortWhenInterrupted();
   const steps = process.stderr.isTTY
     ? terminalSteps
     : plainSteps((line) => process.stderr.write(`${line}\n`));
-  const lab = new Lab({ steps, signal: abort.signal });
+  const lab = new Lab({ steps, signal });
   try {
-    await program(lab, abort.signal).parseAsync();
+    await program(lab, signal).parseAsync();
   } catch (thrown) {
     const error = toVolumeError(thrown);
     process.stderr.write(`lab: ${error.message}\n`);
