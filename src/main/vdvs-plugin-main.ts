@@ -1,8 +1,9 @@
-import { openEarlySocket } from '../plugin/early-socket.ts';
+import { socketOfParent } from '../plugin/passed-socket.ts';
 
-/** The main process of the vDVS plugin, child of the guard. The socket comes before the program: see `openEarlySocket`. */
+/** The main process of the vDVS plugin, child of the guard, which listens and passes connections on. */
 async function main(): Promise<void> {
-  const socket = await openEarlySocket(process.env.VDVS_PLUGIN_SOCKET || '/run/docker/plugins/vdvs.sock');
+  // Before the program is loaded: connections may be passed on already.
+  const socket = socketOfParent(process.env.VDVS_PLUGIN_SOCKET || '/run/docker/plugins/vdvs.sock');
   const { runVdvsPlugin } = await import('./wiring/vdvs-plugin-main.ts');
   await runVdvsPlugin(socket);
 }

@@ -1,18 +1,28 @@
-import { fork } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
+import { openEarlySocket } from '../plugin/early-socket.ts';
+import { passConnection } from '../plugin/passed-socket.ts';
 
 /** The file of the main process: beside this one, bundled or not. */
 const mainFile = import.meta.filename.replace(/(\.\w+)$/, '-main$1');
 
-function forkMain() {
-  const child = fork(mainFile, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-  const early: unknown[] = [];
-  child.on('message', (message) => early.push(message));
-  return { child, early };
-}
-
-/** First process of the vDVS plugin. It starts the one that listens before it loads anything itself. */
+/**
+ * First process of the vDVS plugin. It listens, and starts the main process that answers, before it loads anything else;
+ * so the socket accepts in time on a busy host, and stays when the main process has to be started again.
+ */
 async function main(): Promise<void> {
+  const socket = await openEarlySocket(process.env.VDVS_PLUGIN_SOCKET || '/run/docker/plugins/vdvs.sock');
+  const now: { child?: ChildProcess } = {};
+  const forkMain = () => {
+    const child = fork(mainFile, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    now.child = child;
+    const early: unknown[] = [];
+    child.on('message', (message) => early.push(message));
+    return { child, early };
+  };
   const first = forkMain();
+  socket.handOver((connection) => {
+    if (now.child) passConnection(now.child, connection);
+  });
   const { runVdvsGuard } = await import('./wiring/vdvs-guard.ts');
   await runVdvsGuard(first, forkMain);
 }

@@ -8,6 +8,7 @@ import { hostPort } from '../../lib/host-port.ts';
 import { createLog } from '../../lib/log.ts';
 import { createSwarmCertificates } from '../../lib/swarm-certificates.ts';
 import type { EarlySocket } from '../../plugin/early-socket.ts';
+import { isConnectionMessage } from '../../plugin/passed-socket.ts';
 import { createVolumePluginServer } from '../../plugin/volume-plugin-server.ts';
 import { createDockerSwarm } from '../../swarm/docker-swarm.ts';
 import { createGuardClient } from '../../vdvs/guard/guard-client.ts';
@@ -34,7 +35,10 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
   const guard = createGuardClient({
     channel: {
       send: (message) => void process.send?.(message),
-      onMessage: (callback) => void process.on('message', callback),
+      onMessage: (callback) =>
+        void process.on('message', (message) => {
+          if (!isConnectionMessage(message)) callback(message);
+        }),
     },
     clock,
     log,

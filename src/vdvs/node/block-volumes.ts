@@ -40,8 +40,13 @@ export interface BlockVolumes {
    * @param signal aborted when the lease is lost: nothing may be written to the disk any more.
    */
   open(id: VolumeId, attachMs: number, signal: AbortSignal): Promise<LiveMount>;
-  /** Unmounts and gives the attachment back; forces what does not end. @returns whether all of it worked. */
+  /** Unmounts and gives the attachment back; forces what does not end. */
   close(mount: LiveMount): Promise<void>;
+  /**
+   * As `close`, while containers still use it: what they have written so far is kept, from then on nothing can be
+   * written, also not by those that have the mount in a name space of their own.
+   */
+  abandon(mount: LiveMount): Promise<void>;
   /** Clears away what is left of a mount that was shut down or whose attachment is not ours any more. */
   retire(mount: { mountpoint: string; device: string }): Promise<void>;
 }
@@ -212,6 +217,11 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
           cause: thrown,
         });
       }
+    },
+    async abandon(mount) {
+      await filesystems.sync(mount.mountpoint).catch(() => undefined);
+      await retire(mount);
+      await detachLater(mount, mount.epoch, false);
     },
     async close(mount) {
       let clean = await filesystems.sync(mount.mountpoint).then(

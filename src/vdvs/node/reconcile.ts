@@ -137,10 +137,11 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
         if (there && keptLease !== undefined && mount.lease === keptLease) {
           kept.add(mount.device);
           log.info('kept', { volume: renderVolumeName(mount), device: mount.device });
-        } else {
-          await retire(mount, there ? 'its lease is gone' : 'it is not mounted any more');
-          await table.delete(mount);
+          continue;
         }
+        // Not mounted any more, its device may be somebody else's by now.
+        if (there) await retire(mount, 'its lease is gone');
+        await table.delete(mount);
       }
       for (const { mountPoint, source } of entries) {
         if (kept.has(source) || table.all().some((mount) => mount.mountpoint === mountPoint)) continue;

@@ -29,7 +29,7 @@ export interface VdvsNodeParts extends Omit<BlockVolumeParts, 'onUncertain' | 'g
 /** The driver, once what an earlier life left is in order; and its end. */
 export interface VdvsNode {
   readonly driver: VolumeDriver;
-  /** Unmounts and detaches everything, for the end of the plugin. */
+  /** Shuts down and detaches what is still in use, for the end of the plugin. */
   closeAll(): Promise<void>;
   stop(): void;
 }
@@ -64,7 +64,7 @@ export async function startVdvsNode(parts: VdvsNodeParts): Promise<VdvsNode> {
       await Promise.all(
         table.all().map((mount) =>
           volumes
-            .close(mount)
+            .abandon(mount)
             .then(() => table.delete(mount))
             .catch((thrown) => log.warn('not closed', { error: toVolumeError(thrown).message })),
         ),

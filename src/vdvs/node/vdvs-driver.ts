@@ -1,3 +1,4 @@
+import type { Clock } from '../../lib/clock.ts';
 import { toVolumeError, VolumeError } from '../../lib/errors.ts';
 import type { KeyedQueue } from '../../lib/keyed-queue.ts';
 import type { Log } from '../../lib/log.ts';
@@ -11,6 +12,9 @@ import type { BlockVolumes } from './block-volumes.ts';
 import { inspectStatus } from './inspect-status.ts';
 import type { MountTable } from './mount-table.ts';
 
+/** ms after which a mount is no use any more: the protocol has answered in its place (see `callDeadlines`). */
+const mountAnswerMs = 114_000;
+
 /** What the driver needs. */
 export interface VdvsDriverParts {
   readonly client: ServiceClient;
@@ -23,12 +27,13 @@ export interface VdvsDriverParts {
   readonly defaultDatastore: string;
   /** ms that a mount waits for another host to let go of the volume. */
   readonly attachMs: number;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
 /** Block volumes behind Docker's protocol. */
 export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
-  const { client, volumes, table, queue, log } = parts;
+  const { client, volumes, table, queue, clock, log } = parts;
   const known: { list: VolumeView[] | undefined } = { list: undefined };
 
   const parse = (name: string) => parseVolumeName(name, parts.defaultDatastore);
@@ -68,6 +73,7 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
 
     async mount(name, mountId) {
       const id = parse(name);
+      const asked = clock.monotonic();
       return await serial(id, async () => {
         let mount = table.get(id);
         if (mount && !(await volumes.usable(mount))) {
@@ -77,6 +83,17 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
           mount = undefined;
         }
         mount ??= await volumes.open(id, parts.attachMs, parts.leaseSignal());
+        if (clock.monotonic() - asked > mountAnswerMs) {
+          // The engine does not listen any more and will never unmount this.
+          if (Object.keys(mount.ids).length === 0) {
+            await volumes.close(mount);
+            await table.delete(id);
+          }
+          throw new VolumeError(
+            'timeout',
+            `volume ${name}: mounted too late for the engine, unmounted again`,
+          );
+        }
         mount.ids[mountId] = (mount.ids[mountId] ?? 0) + 1;
         mount.inherited.delete(mountId);
         await table.put(mount);
