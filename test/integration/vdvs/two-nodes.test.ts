@@ -1,4 +1,5 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, fsyncSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -231,6 +232,36 @@ describe('block volumes on two nodes, with real processes, disks and etcd', () =
     expect(readFileSync(join(onB, 'data'), 'utf8')).toBe('from a');
     await b.unmount('v', 'two');
     await a.mount('v', 'three');
+  });
+
+  /** A process that writes through the mount in a name space of its own, as a container does. */
+  const startWriter = async (folder: string) => {
+    const loop = 'while echo x >>"$1/written" && sync "$1/written"; do sleep 0.05; done';
+    const writer = spawn('unshare', ['-m', 'sh', '-c', loop, 'sh', folder], { stdio: 'ignore' });
+    await until('the writer', () => listing(folder).includes('written'));
+    return { pid: writer.pid, ended: once(writer, 'exit') };
+  };
+
+  it('lets nobody write behind its back after an unmount', async () => {
+    const { a, b } = world;
+    await a.create('v');
+    const writer = await startWriter(await a.mount('v', 'one'));
+    await a.unmount('v', 'one');
+    await writer.ended;
+    expect((await b.status('v')).status).toBe('detached');
+    await until('the device to go', () => loopsIn(world.dir).length === 0);
+    expect(listing(await b.mount('v', 'two'))).toEqual(['written']);
+  });
+
+  it('lets nobody write any more when it ends with volumes in use', async () => {
+    const { a, b } = world;
+    await a.create('v');
+    const writer = await startWriter(await a.mount('v', 'one'));
+    await a.terminate();
+    await writer.ended;
+    expect((await b.status('v')).status).toBe('detached');
+    await until('the device to go', () => loopsIn(world.dir).length === 0);
+    expect(listing(await b.mount('v', 'two'))).toEqual(['written']);
   });
 
   it('unmounts and detaches everything when it is told to end', async () => {
