@@ -24,7 +24,7 @@ async function main(): Promise<void> {
   const plugins = createDockerPlugins({ socketPath, clock, log });
   const containers = createDockerSwarm({ socketPath, log });
   const stop = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
 
   // A mount of a plugin whose source is missing on the host keeps the plugin from starting.
   const folder = join(settings.hostVarLib, 'vdvs/datastores');
