@@ -1,4 +1,4 @@
-import { VolumeError } from '../../lib/errors.ts';
+import { toVolumeError, VolumeError } from '../../lib/errors.ts';
 import type { Grant } from '../api.ts';
 import { vdvsKeys } from '../keys.ts';
 import { renderVolumeName } from '../names.ts';
@@ -57,16 +57,26 @@ export function createAttachments(parts: ServiceParts & { takeoverMarginMs: numb
       since: new Date(clock.now()).toISOString(),
     };
     const key = vdvsKeys.attachment(id);
-    const { done } = await store.txn(
-      [
-        { key: vdvsKeys.volume(id), modRevision: volume.modRevision },
-        attachment ? { key, modRevision: attachment.modRevision } : { key, is: 'absent' },
-      ],
-      [
-        { put: vdvsKeys.volume(id), value: record },
-        { put: key, value: taken, lease: request.lease },
-      ],
-    );
+    const { done } = await store
+      .txn(
+        [
+          { key: vdvsKeys.volume(id), modRevision: volume.modRevision },
+          attachment ? { key, modRevision: attachment.modRevision } : { key, is: 'absent' },
+        ],
+        [
+          { put: vdvsKeys.volume(id), value: record },
+          { put: key, value: taken, lease: request.lease },
+        ],
+      )
+      .catch((thrown) => {
+        const error = toVolumeError(thrown);
+        if (error.code !== 'not_found') throw error;
+        // The lease, not the volume: for users two different things.
+        throw new VolumeError(
+          'conflict',
+          `volume ${renderVolumeName(id)}: the lease of ${caller.host} is gone`,
+        );
+      });
     if (!done) return undefined;
     log.info('attached', { volume: renderVolumeName(id), host: caller.host, epoch: record.epoch });
     const clean = volume.value.cleanEpoch === volume.value.epoch;

@@ -4,6 +4,7 @@ import { closeSync, fsyncSync, openSync, readFileSync, statSync, writeFileSync, 
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { startFakeEngine } from '../swarm/fake-engine.ts';
 import { loopsIn, mountsIn } from './clear-host.ts';
 import { buildPlugin, leaseMs, listing, startWorld, until, type World } from './world.ts';
 
@@ -156,6 +157,32 @@ describe('block volumes on two nodes, with real processes, disks and etcd', () =
     await a.unmount('v', 'one');
     await a.unmount('v', 'two');
     nothingLeft();
+  });
+
+  it('gives back what no container uses any more when the engine was lost with the plugin', async () => {
+    const { a, b } = world;
+    await a.create('used');
+    await a.create('unused');
+    const used = await a.mount('used', 'one');
+    await a.mount('unused', 'two');
+    await a.killAll();
+    const mounts = [{ Type: 'volume', Name: 'used', Driver: 'vdvs:latest', Destination: '/data' }];
+    const engine = await startFakeEngine(
+      world.engineSocket,
+      new Map([
+        ['GET /containers/json', { status: 200, text: JSON.stringify([{ Id: 'c1', Mounts: mounts }]) }],
+      ]),
+    );
+    try {
+      await a.start();
+      await until('the unused one to go', () => mountsIn(world.dir).length === 1);
+      expect(mountsIn(world.dir)).toEqual([used]);
+      while ((await b.status('unused')).status !== 'detached') await delay(100);
+      await a.unmount('used', 'one');
+      nothingLeft();
+    } finally {
+      await engine.stop();
+    }
   });
 
   it('shuts down what is left when the plugin starts again after its lease', async () => {

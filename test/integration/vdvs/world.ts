@@ -160,6 +160,8 @@ export interface World {
   readonly dir: string;
   readonly datastore: string;
   readonly etcd: RealEtcd;
+  /** Where the nodes look for an engine; nobody listens there. */
+  readonly engineSocket: string;
   readonly a: PluginNode;
   readonly b: PluginNode;
   end(): Promise<void>;
@@ -196,13 +198,14 @@ export async function startWorld(): Promise<World> {
     log: silentLog,
   });
   const port = await service.listen();
+  const engineSocket = join(dir, 'engine.sock');
   const node = (name: string) =>
     new PluginNode(join(dir, name), {
       VFILE_MANAGERS: '127.0.0.1',
       VDVS_SERVICE_PORT: String(port),
       VFILE_ETCD_CLIENT_PORT: etcd.addresses[0]?.split(':')[1] ?? '',
       VFILE_CERTIFICATES: ca.issue({ nodeId: `id-${name}`, role: 'swarm-worker' }),
-      VFILE_DOCKER_SOCKET: join(dir, 'no-engine.sock'),
+      VFILE_DOCKER_SOCKET: engineSocket,
       VDVS_DATASTORES: `default=${datastore}`,
       VDVS_LEASE_MS: String(leaseMs),
       VDVS_FENCE_MARGIN_MS: '1000',
@@ -213,6 +216,7 @@ export async function startWorld(): Promise<World> {
     dir,
     datastore,
     etcd,
+    engineSocket,
     ...nodes,
     async end() {
       await Promise.allSettled([nodes.a.killAll(), nodes.b.killAll()]);

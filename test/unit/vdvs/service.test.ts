@@ -242,6 +242,16 @@ describe('the vDVS service', () => {
     expect(granted).toBeGreaterThanOrEqual(5_000 + marginMs);
   });
 
+  it('grants nothing on a lease that is gone', async () => {
+    await create();
+    await annLease.revoke();
+    await expect(attach(ann, annLease)).rejects.toMatchObject({
+      code: 'conflict',
+      message: 'volume v@ds: the lease of ann is gone',
+    });
+    expect((await service().volumes.get(id)).attached).toBeUndefined();
+  });
+
   it('ignores a detach that comes late', async () => {
     await create();
     const { epoch } = await attach(ann, annLease);
