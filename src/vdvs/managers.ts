@@ -6,10 +6,15 @@ import type { LocalNode } from '../swarm/swarm.ts';
 export interface Managers {
   /** Addresses without port, this node's own first. @throws VolumeError `unavailable` when none was ever known. */
   addresses(): Promise<readonly string[]>;
+  /** None of them could be reached: ask the engine again soon. */
+  suspect(): void;
 }
 
-/** How long an answer of the engine is good for, ms. */
-const freshMs = 15_000;
+/**
+ * ms that an answer of the engine is good for. It is dear (the engine starts programs to answer) and managers change seldom:
+ * when none of the known ones can be reached it is asked sooner.
+ */
+const fresh = { calmMs: 120_000, suspectMs: 5_000 } as const;
 
 /** The managers as the local engine tells, the last known ones while it does not. */
 export function createManagers(parts: {
@@ -22,6 +27,7 @@ export function createManagers(parts: {
   const state = {
     known: parts.fixed ?? [],
     askedAt: Number.NEGATIVE_INFINITY,
+    freshMs: fresh.calmMs as number,
     why: 'the engine has not answered',
   };
   let asking: Promise<void> | undefined;
@@ -33,6 +39,7 @@ export function createManagers(parts: {
       .sort((a, b) => Number(b === address) - Number(a === address));
     if (all.length === 0) throw new VolumeError('unavailable', 'the engine is not in a Swarm, or not yet');
     state.askedAt = parts.clock.monotonic();
+    state.freshMs = fresh.calmMs;
     if (all.join() === state.known.join()) return;
     state.known = all;
     parts.onChange(all);
@@ -50,8 +57,11 @@ export function createManagers(parts: {
   };
 
   return {
+    suspect() {
+      state.freshMs = fresh.suspectMs;
+    },
     async addresses() {
-      const stale = parts.fixed === undefined && parts.clock.monotonic() - state.askedAt >= freshMs;
+      const stale = parts.fixed === undefined && parts.clock.monotonic() - state.askedAt >= state.freshMs;
       // What is known serves at once; only who knows nothing has to wait for the engine.
       if (stale && state.known.length > 0) void refresh();
       else if (stale) await refresh();

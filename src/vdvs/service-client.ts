@@ -38,6 +38,8 @@ export interface ServiceClientParts {
   readonly https: HttpsJson;
   /** The managers, as known now. @throws VolumeError `unavailable` when none is known. */
   readonly endpoints: () => Promise<readonly ServiceEndpoint[]>;
+  /** Told when none of them was of use. */
+  readonly onUnreachable?: () => void;
   /** This host's name, for people. */
   readonly host: string;
   readonly clock: Clock;
@@ -83,7 +85,8 @@ function decode<T>(answer: JsonAnswer, schema: z.ZodType<T>): T {
  * Asks the managers in turn, the one that answered last first. One that stays silent is not given up but the next is
  * asked as well and the first answer counts: every operation of the service may be done twice.
  */
-export function createServiceClient({ https, endpoints, host, clock }: ServiceClientParts): ServiceClient {
+export function createServiceClient(parts: ServiceClientParts): ServiceClient {
+  const { https, endpoints, host, clock } = parts;
   const preferred: { host: string | undefined } = { host: undefined };
 
   const ordered = async () => {
@@ -139,6 +142,7 @@ export function createServiceClient({ https, endpoints, host, clock }: ServiceCl
     } finally {
       finished.abort(new Error('no answer in time'));
     }
+    parts.onUnreachable?.();
     const why = silent.length > 0 ? silent.join('; ') : `none answered within ${deadlineMs / 1_000} s`;
     throw new VolumeError('unavailable', `no vDVS service can be reached: ${why}`);
   };

@@ -55,6 +55,7 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
   const client = createServiceClient({
     https: createHttpsJson({ identity }),
     endpoints: async () => (await managers.addresses()).map((host) => ({ host, port: settings.servicePort })),
+    onUnreachable: managers.suspect,
     host: hostname(),
     clock,
   });
@@ -65,11 +66,14 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
   // The guard learns from here where etcd is; the engine answers some time after its plugins have started.
   const findManagers = async () => {
     for (;;) {
-      await managers.addresses().then(
-        () => undefined,
-        (thrown) => log.debug('managers', { error: toVolumeError(thrown).message }),
+      const known = await managers.addresses().then(
+        () => true,
+        (thrown) => {
+          log.debug('managers', { error: toVolumeError(thrown).message });
+          return false;
+        },
       );
-      await clock.sleep(settings.managers ? 15_000 : 1_000);
+      await clock.sleep(known ? 15_000 : 1_000);
     }
   };
   void findManagers();

@@ -41,7 +41,7 @@ export interface NodeGuard {
 }
 
 /** ms between two looks at the clock, and between two attempts to get a lease. */
-const times = { tickMs: 100, retryMs: 300 } as const;
+const times = { tickMs: 200, retryMs: 300 } as const;
 
 interface Held {
   readonly lease: Lease;
