@@ -41,7 +41,7 @@ export interface AttemptOptions {
   readonly deadline: number;
 }
 
-const endpointRefreshMs = 15_000;
+const endpointRefreshMs = 60_000;
 /** The first look at the list of members comes sooner: contact that was only just made may be lost as soon. */
 const firstRefreshMs = 1_000;
 const probeMs = 2_000;

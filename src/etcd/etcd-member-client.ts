@@ -14,12 +14,12 @@ const connectTimeoutMs = 1_000;
 const state = { ready: 2, transientFailure: 3, shutdown: 4 } as const;
 
 /**
- * A member that lost power sends nothing, so silence must be noticed: a ping after one second, and one and a half to
+ * A member that lost power sends nothing, so silence must be noticed: a ping after two seconds, and one and a half to
  * answer it. etcd by default punishes pings more often than every 5 s: our members run with
  * `--grpc-keepalive-min-time=500ms`.
  */
 const channelOptions = {
-  'grpc.keepalive_time_ms': 1_000,
+  'grpc.keepalive_time_ms': 2_000,
   'grpc.keepalive_timeout_ms': 1_500,
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.min_reconnect_backoff_ms': 100,

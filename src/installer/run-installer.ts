@@ -12,7 +12,7 @@ export interface InstallerParts {
 }
 
 /** Time between looks when nothing seems to happen: a missed event costs no more than this. */
-const lookMs = 5_000;
+const lookMs = 15_000;
 /** Our own steps cause events too: look again soon, not at once. */
 const settleMs = 500;
 

@@ -35,7 +35,7 @@ export interface EtcdRunOptions {
 /** How long etcd gets to hand over leadership and end, in ms; less than Docker's own patience. */
 const stopMs = 7_000;
 /** Pauses between rounds of upkeep, in ms. */
-const calmMs = 5_000;
+const calmMs = 15_000;
 const busyMs = 1_000;
 /** After a change of the Swarm's root certificate members restart within this time, not all at once. */
 const rootChangeMs = 30_000;

@@ -17,7 +17,7 @@ export interface LocalNodeSource {
 }
 
 /** How long an answer of the engine is good for, ms. */
-const freshMs = 15_000;
+const freshMs = 60_000;
 const retryMs = 500;
 
 /** Asks the engine, and remembers. */
