@@ -34,6 +34,7 @@ NFSV4 {
   Lease_Lifetime = 8;
   Grace_Period = 16;
   Delegations = false;
+  Blocking_Locks = false;
   Only_Numeric_Owners = true;
   RecoveryBackend = fs_ng;
   RecoveryRoot = "/export-root/.vfile/recovery";
