@@ -34,8 +34,11 @@ const environmentSchema = z.object({
   /** How long before the lease can have run out ganesha is killed. */
   VFILE_SERVER_LEASE_MARGIN_MS: wholeNumber(100, 60_000).default(1_000),
   /** Shorter: grace ends sooner after a failover (it is looked at every half lease); longer: rides out longer pauses. */
-  VFILE_NFS_LEASE_SECONDS: wholeNumber(2, 120).default(8),
-  /** How long at most the server waits for clients that do not come back to reclaim; at least two leases. */
+  VFILE_NFS_LEASE_SECONDS: wholeNumber(2, 120).default(6),
+  /**
+   * How long at most the server waits for clients that do not come back to reclaim; at least two leases, by default 20 s or
+   * more: those of dead nodes are not waited for, and a live one that is late would lose its locks.
+   */
   VFILE_NFS_GRACE_SECONDS: wholeNumber(4, 180).optional(),
   /** How long to wait for the volume's last server to let go before this task gives up. */
   VFILE_CLAIM_TIMEOUT_MS: wholeNumber(1_000, 600_000).default(60_000),
@@ -98,7 +101,8 @@ export function readFileServerSettings(
     throw new VolumeError('invalid', `settings of the file server: ${problems.join('; ')}`);
   }
   const env = parsed.data;
-  const graceSeconds = env.VFILE_NFS_GRACE_SECONDS ?? Math.min(180, 2 * env.VFILE_NFS_LEASE_SECONDS);
+  const graceSeconds =
+    env.VFILE_NFS_GRACE_SECONDS ?? Math.min(180, Math.max(20, 2 * env.VFILE_NFS_LEASE_SECONDS));
   if (graceSeconds < 2 * env.VFILE_NFS_LEASE_SECONDS && graceSeconds < 180) {
     problems.push('VFILE_NFS_GRACE_SECONDS: must be at least twice VFILE_NFS_LEASE_SECONDS');
   }

@@ -1,5 +1,5 @@
 import { mkdir } from 'node:fs/promises';
-import { hostname } from 'node:os';
+import { hostname, networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { openStore } from '../etcd/etcd-store.ts';
 import { createMirror } from '../etcd/list-watch-mirror.ts';
@@ -11,6 +11,7 @@ import { Supervisor } from '../fileserver/supervisor.ts';
 import { openVolumeFiles } from '../fileserver/volume-files.ts';
 import { systemClock as clock } from '../lib/clock.ts';
 import { errorTraits, toVolumeError } from '../lib/errors.ts';
+import { hostPort } from '../lib/host-port.ts';
 import { createLog } from '../lib/log.ts';
 import { createSwarmCertificates } from '../lib/swarm-certificates.ts';
 
@@ -43,11 +44,13 @@ async function main(): Promise<number> {
   await mkdir(settings.runDir, { recursive: true });
   const configPath = join(settings.runDir, 'ganesha.conf');
   const identity = createSwarmCertificates({ directory: settings.certificates, clock, log });
-  const endpoints = settings.managers.map((address) =>
-    address.includes(':')
-      ? `[${address}]:${settings.etcdClientPort}`
-      : `${address}:${settings.etcdClientPort}`,
+  // A member on this very host first: of the others one may just have lost power, which costs a second to find out.
+  const own = new Set(
+    Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map((one) => one.address)),
   );
+  const endpoints = [...settings.managers]
+    .sort((a, b) => Number(own.has(b)) - Number(own.has(a)))
+    .map((address) => hostPort(address, settings.etcdClientPort));
   const store = openStore({
     identity,
     endpoints: async () => endpoints,

@@ -18,8 +18,8 @@ describe('settings of a file server', () => {
       nodeAddress: undefined,
       leaseMs: 5000,
       leaseMarginMs: 1000,
-      nfsLeaseSeconds: 8,
-      nfsGraceSeconds: 16,
+      nfsLeaseSeconds: 6,
+      nfsGraceSeconds: 20,
       exportRoot: '/export-root',
     });
   });
