@@ -21,11 +21,13 @@ export function createManagers(parts: {
   local: () => Promise<LocalNode>;
   /** From the settings: then nobody is asked. */
   fixed: readonly string[] | undefined;
+  /** What an earlier start knew: the engine asks its plugins for volumes before it answers anybody. */
+  remembered?: readonly string[];
   onChange: (addresses: readonly string[]) => void;
   clock: Clock;
 }): Managers {
   const state = {
-    known: parts.fixed ?? [],
+    known: parts.fixed ?? parts.remembered ?? [],
     askedAt: Number.NEGATIVE_INFINITY,
     freshMs: fresh.calmMs as number,
     why: 'the engine has not answered',

@@ -19,7 +19,7 @@ beforeAll(() => whole(lab));
 
 describe('a volume that several hosts share', () => {
   const volume = 'shared';
-  const clients = new Clients({ lab, volume, hosts: hosts, pauseMs: 50 });
+  const clients = new Clients({ lab, volume, hosts: hosts, pauseMs: 300 });
 
   beforeAll(() => createVolume(lab, 'node1', volume, { size: '200mb' }));
   afterAll(async () => {

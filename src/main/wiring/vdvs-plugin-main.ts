@@ -14,6 +14,7 @@ import { createDockerSwarm } from '../../swarm/docker-swarm.ts';
 import { createGuardClient } from '../../vdvs/guard/guard-client.ts';
 import { createHttpsJson } from '../../vdvs/https-json.ts';
 import { createManagers } from '../../vdvs/managers.ts';
+import { createManagersFile } from '../../vdvs/managers-file.ts';
 import { createFilesystems } from '../../vdvs/node/filesystems.ts';
 import { createLoopDevices } from '../../vdvs/node/loop-devices.ts';
 import { openMountTable } from '../../vdvs/node/mount-table.ts';
@@ -44,11 +45,19 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
     log,
   });
   const swarm = createDockerSwarm({ socketPath: settings.dockerSocket, log });
+  const memory = createManagersFile(join(settings.stateFolder, 'managers.json'));
+  const tellGuard = (addresses: readonly string[]) =>
+    guard.endpoints(addresses.map((host) => hostPort(host, settings.etcdClientPort)));
+  const remembered = memory.read();
+  if (remembered.length > 0) tellGuard(remembered);
   const managers = createManagers({
     local: () => swarm.local(),
     fixed: settings.managers,
-    onChange: (addresses) =>
-      guard.endpoints(addresses.map((host) => hostPort(host, settings.etcdClientPort))),
+    remembered,
+    onChange: (addresses) => {
+      memory.write(addresses);
+      tellGuard(addresses);
+    },
     clock,
   });
   const identity = createSwarmCertificates({ directory: settings.certificates, clock, log });
