@@ -24,8 +24,17 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'lab-tool',
+          include: ['test/lab/lab-tool.test.ts'],
+          testTimeout: 300_000,
+          hookTimeout: 900_000,
+        },
+      },
+      {
+        test: {
           name: 'lab',
           include: ['test/lab/**/*.test.ts'],
+          exclude: ['test/lab/lab-tool.test.ts'],
           globalSetup: ['test/lab/global-setup.ts'],
           testTimeout: 300_000,
           hookTimeout: 900_000,

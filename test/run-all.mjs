@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
-const all = ['unit', 'contract', 'integration', 'lab'];
+const all = ['unit', 'contract', 'integration', 'lab-tool', 'lab'];
 const chosen = process.argv.slice(2);
 const unknown = chosen.filter((name) => !all.includes(name));
 if (unknown.length > 0) {
