@@ -13,7 +13,8 @@ async function main(): Promise<void> {
   const { level } = settings;
   const log = createLog({ level, process: 'etcd', maxSizeMb: 10, maxFiles: 5, maxAgeDays: 28 });
   const stop = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
+  // A listener that stays: without one, a library that watches its child processes would end this process at once.
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
   const clock = systemClock;
   const identity = createSwarmCertificates({ directory: settings.certificates, clock, log });
   const swarm = createDockerSwarm({ socketPath: settings.dockerSocket, log });

@@ -38,8 +38,8 @@ async function main(): Promise<number> {
     setTimeout(() => process.exit(errorTraits.timeout.exitCode), lastResortMs).unref();
     stop.abort();
   };
-  process.once('SIGTERM', onSignal);
-  process.once('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
 
   await mkdir(settings.runDir, { recursive: true });
   const configPath = join(settings.runDir, 'ganesha.conf');

@@ -49,7 +49,7 @@ async function main(): Promise<void> {
   });
   await server.listen();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(signal, () => {
+    process.on(signal, () => {
       log.info('stopping');
       setTimeout(() => process.exit(0), 3_000).unref();
       Promise.allSettled([server.close(), store.close()]).then(() => process.exit(0));

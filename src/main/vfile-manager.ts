@@ -29,7 +29,7 @@ async function main(): Promise<void> {
   const log = createLog({ ...settings.log, process: 'vfile-manager' });
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(signal, () => {
+    process.on(signal, () => {
       log.info(`${signal}: stopping`);
       setTimeout(() => process.exit(1), lastResortMs).unref();
       stop.abort();

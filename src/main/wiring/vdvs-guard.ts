@@ -76,7 +76,10 @@ export async function runVdvsGuard(first: Forked, fork: () => Forked): Promise<v
 
   const stop = new AbortController();
   const running = guard.run(stop.signal);
+  const ending = { begun: false };
   const end = async (why: string) => {
+    if (ending.begun) return;
+    ending.begun = true;
     log.info('ending', { why });
     await mainProcess.stop(closeMs);
     stop.abort();
@@ -84,6 +87,6 @@ export async function runVdvsGuard(first: Forked, fork: () => Forked): Promise<v
     await Promise.race([running, clock.sleep(500)]);
     process.exit(0);
   };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void end(signal));
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void end(signal));
   await running;
 }
