@@ -39,27 +39,30 @@ describe('bad input', () => {
   });
 
   it('the removal of an unknown volume is refused', async () => {
-    expect(await refused('node3', 'volume', 'rm', 'never-made')).toMatch(/no such volume/);
+    expect(await refused('node3', 'volume', 'rm', 'never-made')).toMatch(
+      /never-made.*not found|no such volume/,
+    );
   });
 
-  it('creating again with the same options succeeds, with others it is refused, naming the difference', async () => {
+  it('creating again with the same options succeeds and changes nothing', async () => {
     await createVolume(lab, 'node1', 'twice', { size: '150mb' });
     await inVolume(lab, 'node1', 'twice', 'echo kept > /volume/f');
     await createVolume(lab, 'node2', 'twice', { size: '150mb' });
-    const said = await refused(
-      'node3',
-      'volume',
-      'create',
-      '--driver',
-      'vfile',
-      '--opt',
-      'size=300mb',
-      'twice',
-    );
-    expect(said).toMatch(/size/);
-    expect(said).toMatch(/150/);
     expect(await inVolume(lab, 'node2', 'twice', 'cat /volume/f')).toBe('kept');
     await removeVolume(lab, 'node1', 'twice');
+  });
+
+  it('creating again with other options is refused by the plugin, naming the difference', async () => {
+    await createVolume(lab, 'node1', 'other', { size: '150mb' });
+    // The engine does not pass a Create on for a volume that the driver's Get knows, so this speaks to the plugin itself.
+    const said = await lab.shOk(
+      'node2',
+      `curl -sS --unix-socket /run/docker/plugins/*/vfile.sock -d '{"Name":"other","Opts":{"size":"300mb"}}' http://plugin/VolumeDriver.Create`,
+    );
+    expect(said).toMatch(/size/);
+    expect(said).toMatch(/150mb/i);
+    expect(said).toMatch(/300mb/i);
+    await removeVolume(lab, 'node1', 'other');
   });
 });
 
@@ -93,7 +96,7 @@ describe('bad times', () => {
     await lab.cut('node3');
     try {
       expect(await refused('node3', 'volume', 'create', '--driver', 'vfile', 'unreachable')).toMatch(/etcd/);
-      const listed = await lab.dockerOk('node3', ['volume', 'ls', '-q', '--filter', 'driver=vfile']);
+      const listed = await lab.dockerOk('node3', ['volume', 'ls', '-q', '--filter', 'name=remembered']);
       expect(listed.split('\n')).toContain('remembered');
     } finally {
       await lab.mend('node3');

@@ -41,8 +41,7 @@ export async function whole(lab: Lab, timeoutMs = 180_000): Promise<void> {
       }
       if (services.length === 0) reasons.push('no manager answers');
       if (reasons.length > 0) return { done: false, reason: reasons.join('; ') };
-      for (const { name } of hosts)
-        await lab.dockerOk(name, ['volume', 'ls', '--filter', 'driver=vfile', '-q']);
+      for (const { name } of hosts) await lab.dockerOk(name, ['volume', 'ls', '-q']);
       return { done: true, value: undefined };
     },
     { what: 'the whole lab', timeoutMs, everyMs: 500 },
