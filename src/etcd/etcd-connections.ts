@@ -42,8 +42,11 @@ export interface AttemptOptions {
 }
 
 const endpointRefreshMs = 60_000;
-/** The first look at the list of members comes sooner: contact that was only just made may be lost as soon. */
-const firstRefreshMs = 1_000;
+/**
+ * The second look at the list of members comes sooner: contact that was only just made may be lost as soon. More than the
+ * second that must lie between two looks, or it would not be one.
+ */
+const firstRefreshMs = 2_000;
 const probeMs = 2_000;
 /** With less time left than this an attempt could only fail, and hide why the earlier ones did. */
 const leastAttemptMs = 20;

@@ -1,4 +1,5 @@
 import {
+  ClientClosedError,
   EtcdLeaseInvalidError,
   EtcdPermissionDeniedError,
   GRPCAlreadyExistsError,
@@ -60,7 +61,8 @@ function text(thrown: unknown): string {
 
 /** Sorts the error of one attempt. */
 export function failureOf(thrown: unknown): Failure {
-  if (thrown instanceof NotConnected) return 'not-done';
+  // A client that was replaced between being chosen and being asked has sent nothing either.
+  if (thrown instanceof NotConnected || thrown instanceof ClientClosedError) return 'not-done';
   if (thrown instanceof VolumeError || refusals.some((kind) => thrown instanceof kind)) return 'answer';
   const message = text(thrown);
   if (refusedBeforehand.some((known) => message.includes(known))) return 'not-done';
