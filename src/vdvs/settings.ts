@@ -106,7 +106,6 @@ export function readPluginSettings(env: Environment) {
     fenceMarginMs: s.VDVS_FENCE_MARGIN_MS,
     mountRoot: s.VDVS_MOUNT_ROOT,
     stateFolder: s.VDVS_STATE,
-    pluginSocket: s.VDVS_PLUGIN_SOCKET,
     attachMs: s.VDVS_ATTACH_TIMEOUT_SECONDS * 1_000,
     mountOptions: Object.freeze({ ext4: s.VDVS_EXT_OPTIONS, xfs: s.VDVS_XFS_OPTIONS }),
     log: Object.freeze({

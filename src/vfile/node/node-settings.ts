@@ -5,7 +5,6 @@ import { VolumeError } from '../../lib/errors.ts';
 export interface NodeSettings {
   /** The propagated mount: what is mounted below it is seen by the engine. */
   readonly mountRoot: string;
-  readonly pluginSocket: string;
   readonly sysfs: string;
   /** Further NFS mount options, comma separated; they win over ours. */
   readonly nfsOptions: string;
@@ -33,7 +32,6 @@ export function readNodeSettings(env: Readonly<Record<string, string | undefined
   const s = parsed.data;
   return Object.freeze({
     mountRoot: s.VFILE_MOUNT_ROOT,
-    pluginSocket: s.VFILE_PLUGIN_SOCKET,
     sysfs: s.VFILE_SYSFS,
     nfsOptions: s.VFILE_NFS_OPTIONS ?? '',
   });

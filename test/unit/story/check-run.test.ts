@@ -54,6 +54,11 @@ describe('checkRun', () => {
     expect(problems).toEqual(['ticket 1 was given to a and to b']);
   });
 
+  it('catches a counter that goes back for one holder, however soon', () => {
+    const problems = checkRun([parseDiary('a', turn(5, 1, 1) + turn(4, 1, 1))], []);
+    expect(problems).toContain('a: got ticket 4 after ticket 5');
+  });
+
   it('catches a reader that goes back in time', () => {
     const b = parseDiary('b', `seen a 5 ${at(1)}\nseen a 4 ${at(2)}\n`);
     expect(checkRun([b], [])).toEqual(['b: saw 4 records of a after it had seen 5']);
