@@ -68,13 +68,15 @@ if (output('docker', 'version', '--format', '{{.Server.Version}}') === '') {
   console.error('no Docker engine answers here: install one, or say where it is with DOCKER_HOST');
   process.exit(1);
 }
+const arch = output('docker', 'version', '--format', '{{.Server.Arch}}') === 'arm64' ? 'arm64' : 'x64';
+run(process.execPath, 'images/fetch-node.mjs', arch);
 run(process.execPath, 'build.mjs');
 const labels = [
   `SOURCE=${output('git', 'config', '--get', 'remote.origin.url')}`,
   `REVISION=${output('git', 'rev-parse', 'HEAD')}`,
 ];
 for (const { name, dockerfile, context } of manifest.images) {
-  const args = [`VERSION=${manifest.version}`, `REGISTRY=${registry}`, ...labels];
+  const args = [`VERSION=${manifest.version}`, `REGISTRY=${registry}`, `NODE_PACKAGE=node-linux-${arch}`, ...labels];
   const tag = `${registry}${name}:${manifest.version}`;
   run(
     'docker',

@@ -3,12 +3,14 @@ import { superviseMember } from '../etcd/member/supervisor.ts';
 import { systemClock } from '../lib/clock.ts';
 import { toVolumeError } from '../lib/errors.ts';
 import { run } from '../lib/exec.ts';
+import { endIfLoadOnly } from '../lib/load-only.ts';
 import { createLog } from '../lib/log.ts';
 import { createSwarmCertificates } from '../lib/swarm-certificates.ts';
 import { createDockerSwarm } from '../swarm/docker-swarm.ts';
 
 /** One etcd member on each manager of the Swarm: `node etcd.mjs`, configured by its environment. */
 async function main(): Promise<void> {
+  endIfLoadOnly();
   const settings = readMemberSettings(process.env);
   const { level } = settings;
   const log = createLog({ level, process: 'etcd', maxSizeMb: 10, maxFiles: 5, maxAgeDays: 28 });

@@ -12,6 +12,7 @@ import { openVolumeFiles } from '../fileserver/volume-files.ts';
 import { systemClock as clock } from '../lib/clock.ts';
 import { errorTraits, toVolumeError } from '../lib/errors.ts';
 import { hostPort } from '../lib/host-port.ts';
+import { endIfLoadOnly } from '../lib/load-only.ts';
 import { createLog } from '../lib/log.ts';
 import { createSwarmCertificates } from '../lib/swarm-certificates.ts';
 
@@ -23,6 +24,7 @@ const hopelessPauseMs = 5_000;
 
 /** One volume's file server: the only process in its container besides ganesha. */
 async function main(): Promise<number> {
+  endIfLoadOnly();
   const settings = readFileServerSettings(process.env);
   const base = createLog({
     level: settings.logLevel,

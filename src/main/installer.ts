@@ -5,12 +5,14 @@ import { runInstaller } from '../installer/run-installer.ts';
 import { readInstallerSettings } from '../installer/settings.ts';
 import { systemClock } from '../lib/clock.ts';
 import { toVolumeError } from '../lib/errors.ts';
+import { endIfLoadOnly } from '../lib/load-only.ts';
 import { createLog } from '../lib/log.ts';
 import { createDockerPlugins } from '../swarm/docker-plugins.ts';
 import { createDockerSwarm } from '../swarm/docker-swarm.ts';
 
 /** Installs, configures, enables and upgrades the managed plugins on this node. */
 async function main(): Promise<void> {
+  endIfLoadOnly();
   const settings = readInstallerSettings(process.env);
   const log = createLog({
     level: settings.logLevel,

@@ -2,6 +2,7 @@ import { openStore } from '../etcd/etcd-store.ts';
 import { systemClock } from '../lib/clock.ts';
 import { toVolumeError } from '../lib/errors.ts';
 import { hostPort } from '../lib/host-port.ts';
+import { endIfLoadOnly } from '../lib/load-only.ts';
 import { createLog } from '../lib/log.ts';
 import { createSwarmCertificates } from '../lib/swarm-certificates.ts';
 import { createDockerSwarm } from '../swarm/docker-swarm.ts';
@@ -12,6 +13,7 @@ import { createService } from '../vdvs/service/start-service.ts';
 
 /** The vDVS service of one manager. */
 async function main(): Promise<void> {
+  endIfLoadOnly();
   const settings = readServiceSettings(process.env);
   const clock = systemClock;
   const log = createLog({

@@ -4,6 +4,7 @@ import { createAdminClient } from '../admin/cli/admin-client.ts';
 import { createProgram } from '../admin/cli/program.ts';
 import { systemClock as clock } from '../lib/clock.ts';
 import { errorTraits, toVolumeError } from '../lib/errors.ts';
+import { endIfLoadOnly } from '../lib/load-only.ts';
 import { silentLog } from '../lib/log.ts';
 import { createSwarmCertificates } from '../lib/swarm-certificates.ts';
 import { version } from '../lib/version.ts';
@@ -13,6 +14,7 @@ const timeoutMs = 10_000;
 
 /** The `vfile` command; runs where a node's certificate is, for example in the manager's container. */
 async function main(): Promise<void> {
+  endIfLoadOnly();
   const settings = readVfileSettings(process.env, await readFile(settingsFile, 'utf8').catch(() => ''));
   const program = createProgram({
     connect: async (manager) => {

@@ -9,6 +9,7 @@ import { createMirror } from '../etcd/list-watch-mirror.ts';
 import { ClusterAdmin } from '../etcd/member/cluster-admin.ts';
 import { systemClock as clock } from '../lib/clock.ts';
 import { toVolumeError } from '../lib/errors.ts';
+import { endIfLoadOnly } from '../lib/load-only.ts';
 import { createLog } from '../lib/log.ts';
 import type { NodeIdentity } from '../lib/node-identity.ts';
 import { createSwarmCertificates } from '../lib/swarm-certificates.ts';
@@ -25,6 +26,7 @@ const lastResortMs = 12_000;
 
 /** One manager: follows the store, serves the admin API, and acts while it leads. */
 async function main(): Promise<void> {
+  endIfLoadOnly();
   const settings = readVfileSettings(process.env, await readFile(settingsFile, 'utf8').catch(() => ''));
   const log = createLog({ ...settings.log, process: 'vfile-manager' });
   const stop = new AbortController();

@@ -4,6 +4,7 @@ import { openStore } from '../../etcd/etcd-store.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { VolumeError } from '../../lib/errors.ts';
 import { hostPort } from '../../lib/host-port.ts';
+import { endIfLoadOnly } from '../../lib/load-only.ts';
 import { createLog } from '../../lib/log.ts';
 import { createSwarmCertificates } from '../../lib/swarm-certificates.ts';
 import { createFence } from '../../vdvs/guard/fence.ts';
@@ -21,6 +22,7 @@ const closeMs = 6_500;
  * @param fork starts the main process; `first` is the one that was started before this module was loaded.
  */
 export async function runVdvsGuard(first: Forked, fork: () => Forked): Promise<void> {
+  endIfLoadOnly();
   const settings = readPluginSettings(process.env);
   const clock = systemClock;
   const log = createLog({ ...settings.log, process: 'vdvs-guard' });

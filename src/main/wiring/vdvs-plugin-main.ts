@@ -5,6 +5,7 @@ import { systemClock } from '../../lib/clock.ts';
 import { toVolumeError } from '../../lib/errors.ts';
 import { run } from '../../lib/exec.ts';
 import { hostPort } from '../../lib/host-port.ts';
+import { endIfLoadOnly } from '../../lib/load-only.ts';
 import { createLog } from '../../lib/log.ts';
 import { createSwarmCertificates } from '../../lib/swarm-certificates.ts';
 import type { EarlySocket } from '../../plugin/early-socket.ts';
@@ -25,6 +26,7 @@ import { readPluginSettings } from '../../vdvs/settings.ts';
 
 /** The main process of the vDVS plugin, child of the guard: first the socket, then everything that needs others. */
 export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
+  endIfLoadOnly();
   const settings = readPluginSettings(process.env);
   const clock = systemClock;
   const log = createLog({ ...settings.log, process: 'vdvs-plugin' });

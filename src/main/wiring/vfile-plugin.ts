@@ -6,6 +6,7 @@ import { createMirror } from '../../etcd/list-watch-mirror.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { toVolumeError } from '../../lib/errors.ts';
 import { run } from '../../lib/exec.ts';
+import { endIfLoadOnly } from '../../lib/load-only.ts';
 import { createLog } from '../../lib/log.ts';
 import { createSwarmCertificates } from '../../lib/swarm-certificates.ts';
 import { version } from '../../lib/version.ts';
@@ -32,6 +33,7 @@ const mirrorWaitMs = 5_000;
 
 /** The vFile plugin of one node: first the socket, then the parking places, then everything that needs others. */
 export async function runVfilePlugin(socket: EarlySocket): Promise<void> {
+  endIfLoadOnly();
   const settings = readVfileSettings(process.env, await readFile(settingsFile, 'utf8').catch(() => ''));
   const paths = readNodeSettings(process.env);
   const clock = systemClock;

@@ -26,6 +26,10 @@ export async function productContent(
     say('there is no images/manifest.json: no images');
     return undefined;
   }
+  await run(process.execPath, [join(paths.repo, 'images/fetch-node.mjs')], {
+    timeoutMs: 300_000,
+    ...(signal ? { signal } : {}),
+  });
   say('npm run build');
   await run(process.execPath, [join(paths.repo, 'build.mjs')], {
     timeoutMs: 60_000,
