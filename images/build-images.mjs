@@ -76,7 +76,12 @@ const labels = [
   `REVISION=${output('git', 'rev-parse', 'HEAD')}`,
 ];
 for (const { name, dockerfile, context } of manifest.images) {
-  const args = [`VERSION=${manifest.version}`, `REGISTRY=${registry}`, `NODE_PACKAGE=node-linux-${arch}`, ...labels];
+  const args = [
+    `VERSION=${manifest.version}`,
+    `REGISTRY=${registry}`,
+    `NODE_PACKAGE=node-linux-${arch}`,
+    ...labels,
+  ];
   const tag = `${registry}${name}:${manifest.version}`;
   run(
     'docker',

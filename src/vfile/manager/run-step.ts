@@ -79,8 +79,17 @@ const actions: { readonly [S in Step['do']]: Action<S> } = {
     return {};
   },
 
-  replaceTask: async (parts, { value: spec }, { service, constraints }) => {
-    await parts.swarm.replaceTask(service.id, service.version, await render(parts, spec, constraints));
+  replaceTask: async (parts, { value: spec }, { service, constraints, hostLost }) => {
+    const rendered = await render(parts, spec, constraints);
+    if (!hostLost) {
+      await parts.swarm.replaceTask(service.id, service.version, rendered);
+      return {};
+    }
+    // An update would race with Swarm itself: when it finds the host down (10 to 15 s after the loss) before the new task
+    // is reported to run, it makes another one for the lost task and then stops the first, which serves by then. A new
+    // service has no lost task.
+    await parts.swarm.removeService(service.id);
+    await parts.swarm.createService(rendered);
     return {};
   },
 

@@ -98,6 +98,8 @@ describe('the manager', () => {
     const first = c.serving.get('shared')?.nodeId ?? '';
     // The manager runs on n1: see below for the case that it is lost as well.
     expect(first).not.toBe('n1');
+    const serviceIds = async () => (await c.swarm.services('org.vfile.volume', 'shared')).map(({ id }) => id);
+    const before = await serviceIds();
     c.cutPower(first);
     const gone = async () =>
       !(await c.records('shared')).claim && !(await c.store.get(vfileKeys.node(first)));
@@ -113,6 +115,10 @@ describe('the manager', () => {
       lastFailover: { from: first, to: second, cause: `${first} is lost`, durationMs: expect.any(Number) },
     });
     expect(c.steps('shared').filter((step) => step === 'replaceTask')).toHaveLength(1);
+    // A service of its own: nothing that Swarm does about the lost task can touch it.
+    const after = await serviceIds();
+    expect(after).toHaveLength(1);
+    expect(before).not.toContain(after[0]);
     expect(c.events.filter(({ type }) => type === 'failover')).toHaveLength(1);
   });
 
