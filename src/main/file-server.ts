@@ -15,6 +15,7 @@ import { hostPort } from '../lib/host-port.ts';
 import { endIfLoadOnly } from '../lib/load-only.ts';
 import { createLog } from '../lib/log.ts';
 import { createSwarmCertificates } from '../lib/swarm-certificates.ts';
+import { version } from '../lib/version.ts';
 
 /** Ends the process at this long after it was asked to, whatever still hangs: a dead disk, an unreachable store. In ms. */
 const lastResortMs = 9_000;
@@ -34,6 +35,7 @@ async function main(): Promise<number> {
     maxAgeDays: 28,
   });
   const log = base.child({ volume: settings.volume, node: settings.nodeId });
+  log.info('starting', { version });
   const stop = new AbortController();
   const onSignal = (signal: NodeJS.Signals) => {
     log.info(`${signal}: stopping`);
