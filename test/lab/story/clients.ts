@@ -122,6 +122,27 @@ export class Clients {
     return checkRun(diaries, await readVolumeContent(target), conditions);
   }
 
+  /**
+   * Starts the client on `host` again if its container does not run, as after a power cut. It goes on where it was.
+   * @returns what it last said when it had to be started again, else `undefined`.
+   */
+  async revive(host: string, timeoutMs: number): Promise<string | undefined> {
+    const { lab } = this.#options;
+    const container = containerOf(host);
+    const isRunning = async (): Promise<boolean> =>
+      (await lab.dockerOk(host, ['container', 'inspect', '-f', '{{.State.Running}}', container])) === 'true';
+    if (await isRunning()) return undefined;
+    const { stdout, stderr } = await lab.docker(host, ['logs', '--tail', '3', container]);
+    await waitFor(
+      async () => {
+        await lab.dockerOk(host, ['start', container]);
+        return { done: true, value: undefined };
+      },
+      { what: `start of the client on ${host}`, timeoutMs, everyMs: 1_000 },
+    );
+    return `${stdout}${stderr}`.trim();
+  }
+
   /** Removes the containers on `hosts` and the diaries. */
   async remove(hosts: readonly string[]): Promise<void> {
     await Promise.all(
