@@ -15,7 +15,7 @@ if (unknown.length > 0) {
 }
 const projects = chosen.length > 0 ? all.filter((name) => chosen.includes(name)) : all;
 
-/** Programs that tests other than the unit tests start, and the Debian packages that have them. */
+/** What tests other than the unit tests need, programs or files, and the Debian packages that have them. */
 const programs = {
   etcd: 'etcd-server',
   etcdctl: 'etcd-client',
@@ -27,12 +27,15 @@ const programs = {
   xfs_io: 'xfsprogs',
   'qemu-img': 'qemu-utils',
   ip: 'iproute2',
+  perl: 'perl-base',
+  gcc: 'gcc',
+  '/usr/include/stdio.h': 'libc6-dev',
 };
 const places = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
 function installMissing() {
   const missing = Object.entries(programs).filter(
-    ([program]) => !places.some((place) => existsSync(join(place, program))),
+    ([program]) => !places.some((place) => existsSync(program[0] === '/' ? program : join(place, program))),
   );
   if (missing.length === 0) return;
   const packages = [...new Set(missing.map(([, name]) => name))];

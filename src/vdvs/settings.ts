@@ -54,7 +54,7 @@ const pluginSchema = z.object({
   VDVS_PLUGIN_SOCKET: path.default('/run/docker/plugins/vdvs.sock'),
   VDVS_ATTACH_TIMEOUT_SECONDS: whole(5, 100).default(95),
   VDVS_EXT_OPTIONS: z.string().default('errors=remount-ro,commit=1'),
-  VDVS_XFS_OPTIONS: z.string().default('nouuid'),
+  VDVS_XFS_OPTIONS: z.string().default('nouuid,wsync'),
   VFILE_LOG_PATH: path.optional(),
   VFILE_LOG_MAX_SIZE_MB: whole(1, 10_000).default(10),
   VFILE_LOG_MAX_FILES: whole(1, 1_000).default(5),

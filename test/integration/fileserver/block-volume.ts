@@ -30,7 +30,9 @@ export async function createBlockVolume(fsType: 'ext4' | 'xfs', sizeMb = 320): P
   await run('truncate', ['-s', `${sizeMb}M`, image], { timeoutMs });
   await run(`mkfs.${fsType}`, fsType === 'ext4' ? ['-q', '-F', image] : ['-q', image], { timeoutMs });
   const device = await attach(image);
-  await run('mount', ['-t', fsType, device, root], { timeoutMs });
+  // As vDVS mounts it.
+  const options = fsType === 'xfs' ? ['-o', 'wsync'] : [];
+  await run('mount', ['-t', fsType, ...options, device, root], { timeoutMs });
   return {
     root,
     image,

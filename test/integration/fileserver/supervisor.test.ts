@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -169,6 +169,20 @@ describe.each(['ext4', 'xfs'] as const)('a file server on %s', (fsType) => {
     // XFS knows no dirsync: there the record follows within milliseconds, long before the log is written by itself.
     if (fsType === 'ext4') expect(await disk.afterPowerCut(records)).toEqual(recorded);
     else await expect.poll(() => disk.afterPowerCut(records), { timeout: 2_000 }).toEqual(recorded);
+  });
+
+  it('has a file on the disk as soon as its client is told that it was made', async () => {
+    const { start, server, disk } = await prepare();
+    start();
+    await server(there);
+    const client = await mount(clientAddress, 'node');
+    await untilNoGrace(client);
+    // No fsync: NFS promises that a change of a directory is stable when it is answered, and clients rely on it.
+    for (const name of ['one', 'two', 'three']) {
+      expect(await client.openNew('vol', name)).toBe(nfs.ok);
+      const files = await disk.afterPowerCut((root) => readdir(join(root, 'data')));
+      expect(files).toContain(name);
+    }
   });
 
   it('is dead before its lease can have run out when etcd falls silent', async () => {

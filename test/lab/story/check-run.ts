@@ -1,145 +1,76 @@
-/** What one worker was acknowledged, from its diary. Times are ms since 1970 with fractions. */
-export interface Diary {
-  readonly name: string;
-  readonly acks: readonly { seq: number; start: number; end: number }[];
-  readonly turns: readonly { ticket: number; enter: number; leave: number }[];
-  readonly seen: readonly { of: string; count: number; at: number }[];
-  readonly errors: readonly string[];
-  readonly ended: boolean;
-}
+import { checkCycle, checkEntries, checkLog, checkState } from './check-files.ts';
+import { checkLedger } from './check-ledger.ts';
+import { type Diary, lockKinds } from './diary.ts';
+import type { VolumeContent } from './volume-content.ts';
 
-/** A worker's file in the volume, whole lines. */
-export interface VolumeLog {
-  readonly name: string;
-  readonly text: string;
-}
+export { type Diary, longestStall, parseDiary } from './diary.ts';
 
-const ms = (ns: string | undefined): number => Number(BigInt(ns ?? '0') / 1000n) / 1000;
-
-/** Reads a diary written by `worker.pl`. A last line cut short by a power cut is no entry. */
-export function parseDiary(name: string, text: string): Diary {
-  const acks: { seq: number; start: number; end: number }[] = [];
-  const turns: { ticket: number; enter: number; leave: number }[] = [];
-  const seen: { of: string; count: number; at: number }[] = [];
-  const errors: string[] = [];
-  let ended = false;
-  for (const line of text.split('\n').slice(0, -1)) {
-    const [what, a, b, c] = line.split(' ');
-    if (what === 'ack') acks.push({ seq: Number(a), start: ms(b), end: ms(c) });
-    else if (what === 'turn') turns.push({ ticket: Number(a), enter: ms(b), leave: ms(c) });
-    else if (what === 'seen') seen.push({ of: a ?? '', count: Number(b), at: ms(c) });
-    else if (what === 'error') errors.push(line.slice(6));
-    else if (what === 'end') ended = true;
-  }
-  return { name, acks, turns, seen, errors, ended };
-}
-
-function checkLog(diary: Diary, log: VolumeLog | undefined): string[] {
-  if (diary.acks.length === 0) return [];
-  if (!log)
-    return [
-      `${diary.name}: ${diary.acks.length} records were acknowledged, but its file is not in the volume`,
-    ];
-  const problems: string[] = [];
-  const times = new Map<number, number>();
-  for (const line of log.text.split('\n').slice(0, -1)) {
-    const body = line.slice(0, line.lastIndexOf(' '));
-    const sum = [...Buffer.from(body)].reduce((total, byte) => total + byte, 0);
-    const [name, seq] = body.split(' ');
-    if (name !== log.name || String(sum) !== line.slice(line.lastIndexOf(' ') + 1)) {
-      problems.push(`${log.name}: a record is torn or foreign: ${JSON.stringify(line.slice(0, 80))}`);
-    } else {
-      times.set(Number(seq), (times.get(Number(seq)) ?? 0) + 1);
-    }
-  }
-  for (const { seq } of diary.acks) {
-    const count = times.get(seq) ?? 0;
-    if (count !== 1) problems.push(`${diary.name}: acknowledged record ${seq} is there ${count} times`);
-  }
-  return problems;
+/** What a run had to bear; without it everything that is out of order is a problem. */
+export interface RunConditions {
+  /**
+   * Whether the server's power was cut. What was written but not yet acknowledged may have been seen by a reader and be gone
+   * afterwards; the same holds for a local disk.
+   */
+  readonly powerCut?: boolean;
+  /** Whether calls on this worker's host may have failed at this time (ms since 1970): it was cut off or stood still. */
+  readonly mayFail?: (name: string, at: number) => boolean;
 }
 
 /**
- * By so much, in ms, the clocks of two hosts of the lab may differ: each kernel keeps its own. A shorter overlap of two turns
- * proves nothing by itself; two holders at once would also show in the tickets, which need no clock.
+ * What a reader sees never goes back, and it holds what was promised: a worker writes into the ledgers what had been
+ * acknowledged to it, so whoever has read that line must find as much. Promises are what orders writes of one host before
+ * reads of another without comparing their clocks.
  */
-const clockToleranceMs = 100;
-
-function checkLocks(diaries: readonly Diary[]): string[] {
-  const turns = diaries.flatMap((d) => d.turns.map((turn) => ({ ...turn, name: d.name })));
-  turns.sort((x, y) => x.enter - y.enter);
+function checkReads({ name, seen }: Diary, { powerCut = false }: RunConditions): string[] {
+  const newest = new Map<string, number>();
   const problems: string[] = [];
-  const tickets = new Map<number, string>();
-  for (const { name, turns: own } of diaries) {
-    // One host, one clock: here the order needs no tolerance.
-    for (const [at, turn] of own.entries()) {
-      const before = own[at - 1];
-      if (before && turn.ticket <= before.ticket) {
-        problems.push(`${name}: got ticket ${turn.ticket} after ticket ${before.ticket}`);
-      }
+  for (const { kind, of, number, promised } of seen) {
+    const before = newest.get(`${kind} ${of}`) ?? 0;
+    if (number < promised) {
+      problems.push(`${name}: saw ${kind} ${number} of ${of} although ${promised} had been acknowledged`);
+    } else if (number < before && !powerCut) {
+      problems.push(`${name}: saw ${kind} ${number} of ${of} after it had seen ${before}`);
     }
-  }
-  let last: (typeof turns)[number] | undefined;
-  for (const turn of turns) {
-    const earlier = tickets.get(turn.ticket);
-    if (earlier) problems.push(`ticket ${turn.ticket} was given to ${earlier} and to ${turn.name}`);
-    tickets.set(turn.ticket, turn.name);
-    if (last && turn.enter < last.leave - clockToleranceMs) {
-      problems.push(
-        `${turn.name} got the lock (ticket ${turn.ticket}) while ${last.name} held it (ticket ${last.ticket})`,
-      );
-    }
-    if (last && turn.ticket < last.ticket && turn.enter > last.leave + clockToleranceMs) {
-      problems.push(`the counter under the lock went back from ${last.ticket} to ${turn.ticket}`);
-    }
-    if (!last || turn.leave > last.leave) last = turn;
+    newest.set(`${kind} ${of}`, number);
   }
   return problems;
 }
 
-function checkReads(diary: Diary): string[] {
-  const counts = new Map<string, number>();
-  const problems: string[] = [];
-  for (const { of, count } of diary.seen) {
-    const before = counts.get(of) ?? 0;
-    if (count < before)
-      problems.push(`${diary.name}: saw ${count} records of ${of} after it had seen ${before}`);
-    counts.set(of, count);
-  }
-  return problems;
+/** A worker's own turns at one lock come in the order of their tickets. */
+function checkTickets({ name, turns }: Diary): string[] {
+  return lockKinds.flatMap((kind) => {
+    const tickets = turns.filter(({ lock }) => lock === kind).map(({ ticket }) => ticket);
+    return tickets.flatMap((ticket, at) => {
+      const before = tickets[at - 1];
+      if (before === undefined || ticket > before) return [];
+      return [`${name}: got ${kind} ticket ${ticket} after ticket ${before}`];
+    });
+  });
 }
 
 /**
- * All that is wrong with a run: acknowledged records missing or doubled, torn records, a lock held by two, a counter or
- * a reader that went back in time, failed calls. An empty list means that nothing acknowledged was lost.
+ * All that is wrong with a run: acknowledged records missing or doubled, torn lines, a lock held by two, a rename, a truncation or
+ * a removal undone, a listing that is wrong, a reader that went back in time, failed calls. An empty list means that nothing
+ * acknowledged was lost and that locks excluded one another.
  */
-export function checkRun(diaries: readonly Diary[], logs: readonly VolumeLog[]): string[] {
+export function checkRun(
+  diaries: readonly Diary[],
+  content: VolumeContent,
+  conditions: RunConditions = {},
+): string[] {
+  const { mayFail } = conditions;
   return [
-    ...diaries.flatMap((d) => d.errors.map((error) => `${d.name}: a call failed: ${error}`)),
-    ...diaries.flatMap((d) =>
-      checkLog(
-        d,
-        logs.find((log) => log.name === d.name),
-      ),
+    ...diaries.flatMap(({ name, errors }) =>
+      errors.filter(({ at }) => !mayFail?.(name, at)).map(({ what }) => `${name}: a call failed: ${what}`),
     ),
-    ...checkLocks(diaries),
-    ...diaries.flatMap(checkReads),
+    ...diaries.flatMap((diary) => [
+      ...checkLog(diary, content),
+      ...checkState(diary, content),
+      ...checkCycle(diary, content),
+      ...checkEntries(diary, content),
+    ]),
+    ...lockKinds.flatMap((kind) => checkLedger(kind, content.files.get(`turns.${kind}`) ?? '', diaries)),
+    ...diaries.flatMap(checkTickets),
+    ...diaries.flatMap((diary) => checkReads(diary, conditions)),
   ];
-}
-
-/**
- * The longest time in ms that a worker went without an acknowledged record, looking at acknowledgements after `from` (ms
- * since 1970): the stall that its user saw. `undefined` when nothing was acknowledged after `from`.
- */
-export function longestStall(diary: Diary, from: number): number | undefined {
-  const ends = diary.acks.map((ack) => ack.end);
-  const after = ends.filter((end) => end >= from);
-  if (after.length === 0) return undefined;
-  let last = Math.max(from, ...ends.filter((end) => end < from).slice(-1));
-  let longest = 0;
-  for (const end of after) {
-    longest = Math.max(longest, end - last);
-    last = end;
-  }
-  return longest;
 }

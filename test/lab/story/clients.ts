@@ -1,8 +1,9 @@
-import { copyFile, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Lab } from '../tool/lab.ts';
 import { waitFor } from '../tool/wait.ts';
-import { checkRun, type Diary, parseDiary, type VolumeLog } from './check-run.ts';
+import { checkRun, type Diary, parseDiary, type RunConditions } from './check-run.ts';
+import { readVolumeContent } from './volume-content.ts';
 
 /** Where the clients run and what they share. */
 export interface ClientsOptions {
@@ -31,7 +32,7 @@ export class Clients {
     await Promise.all(
       hosts.map(async (host) => {
         await this.#clean(host);
-        await copyFile(join(import.meta.dirname, 'worker.pl'), join(lab.host(host).shared, 'worker.pl'));
+        await copyWorker(lab.host(host).shared);
         await lab.dockerOk(host, [
           ...['run', '--detach', '--network', 'none', '--name', containerOf(host)],
           ...['--mount', `type=volume,source=${volume},target=/volume,volume-driver=vfile,volume-nocopy`],
@@ -107,7 +108,7 @@ export class Clients {
   }
 
   /** Compares all diaries with what `reader` sees in the volume. @returns what is wrong; empty when nothing is. */
-  async check(reader: string): Promise<string[]> {
+  async check(reader: string, conditions: RunConditions = {}): Promise<string[]> {
     const { lab, volume, hosts, image = 'debian:trixie-slim' } = this.#options;
     const target = join(lab.host(reader).shared, 'volume-copy');
     await rm(target, { recursive: true, force: true });
@@ -117,12 +118,29 @@ export class Clients {
       ...['--mount', 'type=bind,source=/lab/shared,target=/diary'],
       ...[image, 'sh', '-c', 'cp -r /volume /diary/volume-copy && sync'],
     ]);
-    const logs: VolumeLog[] = [];
-    for (const file of await readdir(target)) {
-      if (file.startsWith('log.'))
-        logs.push({ name: file.slice(4), text: await readFile(join(target, file), 'utf8') });
-    }
-    return checkRun(await Promise.all(hosts.map((host) => this.diary(host))), logs);
+    const diaries = await Promise.all(hosts.map((host) => this.diary(host)));
+    return checkRun(diaries, await readVolumeContent(target), conditions);
+  }
+
+  /**
+   * Starts the client on `host` again if its container does not run, as after a power cut. It goes on where it was.
+   * @returns what it last said when it had to be started again, else `undefined`.
+   */
+  async revive(host: string, timeoutMs: number): Promise<string | undefined> {
+    const { lab } = this.#options;
+    const container = containerOf(host);
+    const isRunning = async (): Promise<boolean> =>
+      (await lab.dockerOk(host, ['container', 'inspect', '-f', '{{.State.Running}}', container])) === 'true';
+    if (await isRunning()) return undefined;
+    const { stdout, stderr } = await lab.docker(host, ['logs', '--tail', '3', container]);
+    await waitFor(
+      async () => {
+        await lab.dockerOk(host, ['start', container]);
+        return { done: true, value: undefined };
+      },
+      { what: `start of the client on ${host}`, timeoutMs, everyMs: 1_000 },
+    );
+    return `${stdout}${stderr}`.trim();
   }
 
   /** Removes the containers on `hosts` and the diaries. */
@@ -146,4 +164,11 @@ export class Clients {
 /** Name of the client's container on a host. */
 export function containerOf(host: string): string {
   return `client-${host}`;
+}
+
+/** Puts the worker's program into a folder. */
+export async function copyWorker(folder: string): Promise<void> {
+  for (const file of ['worker.pl', 'worker-reads.pl']) {
+    await copyFile(join(import.meta.dirname, file), join(folder, file));
+  }
 }

@@ -1,7 +1,7 @@
-import { copyFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Lab } from '../tool/lab.ts';
-import { Clients } from './clients.ts';
+import { Clients, copyWorker } from './clients.ts';
 
 /** What the service is made with. */
 export interface WriterServiceOptions {
@@ -49,7 +49,7 @@ export class WriterService {
     const { lab, hosts } = this.#options;
     for (const host of hosts) {
       await this.#clean(host);
-      await copyFile(join(import.meta.dirname, 'worker.pl'), join(lab.host(host).shared, 'worker.pl'));
+      await copyWorker(lab.host(host).shared);
     }
     await lab.dockerOk(manager, this.command);
   }

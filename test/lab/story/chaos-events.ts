@@ -1,0 +1,113 @@
+import { serviceNameOf } from '../../../src/vfile/names.ts';
+import type { Lab } from '../tool/lab.ts';
+import { waitFor } from '../tool/wait.ts';
+import type { EventKind } from './chaos-plan.ts';
+
+/** What an event needs to know besides its host. */
+export interface Surroundings {
+  readonly lab: Lab;
+  /** The volume that the clients use. */
+  readonly volume: string;
+}
+
+interface Event {
+  /** Does the harm. @returns false when there was nothing to do it to. */
+  strike(on: Surroundings, host: string): Promise<boolean>;
+  /** Undoes what does not come back by itself; harmless when there is nothing to undo. */
+  heal?(on: Surroundings, host: string): Promise<void>;
+}
+
+/** Sends a signal to all processes of a host whose command line matches. */
+const signal = (name: string, pattern: string): Event => ({
+  strike: async ({ lab }, host) => {
+    const { exitCode } = await lab.sh(host, `pkill -${name} -f '${pattern}'`);
+    return exitCode === 0;
+  },
+});
+
+/** Kills the container of a Swarm service on a host. */
+const container = (service: (volume: string) => string): Event => ({
+  strike: async ({ lab, volume }, host) => {
+    const filter = `label=com.docker.swarm.service.name=${service(volume)}`;
+    const ids = (await lab.dockerOk(host, ['ps', '--quiet', '--filter', filter])).split('\n').filter(Boolean);
+    if (ids.length === 0) return false;
+    // One that ended in this very moment is no failure.
+    await lab.docker(host, ['kill', ...ids]);
+    return true;
+  },
+});
+
+/** Sets a node's availability through any manager that takes the order. */
+async function availability({ lab }: Surroundings, host: string, value: string): Promise<void> {
+  const managers = [...lab.hostNames.filter((name) => name !== host), host];
+  await waitFor(
+    async () => {
+      const reasons: string[] = [];
+      for (const manager of managers) {
+        const args = ['node', 'update', '--availability', value, host];
+        const said = await lab.docker(manager, args, { timeoutMs: 20_000 });
+        if (said.exitCode === 0) return { done: true, value: undefined };
+        reasons.push(`${manager}: ${said.stderr.trim()}`);
+      }
+      return { done: false, reason: reasons.join('; ') };
+    },
+    { what: `${host} to be ${value}`, timeoutMs: 90_000, everyMs: 1_000 },
+  );
+}
+
+const done = async (work: Promise<unknown>): Promise<true> => {
+  await work;
+  return true;
+};
+
+/** How each kind of event is done and undone. */
+export const events: Readonly<Record<EventKind, Event>> = {
+  power: {
+    strike: ({ lab }, host) => done(lab.kill(host)),
+    heal: ({ lab }, host) => lab.start(host),
+  },
+  cut: {
+    strike: ({ lab }, host) => done(lab.cut(host)),
+    heal: ({ lab }, host) => lab.mend(host),
+  },
+  freeze: {
+    strike: ({ lab }, host) => done(lab.freeze(host)),
+    heal: ({ lab }, host) => lab.thaw(host),
+  },
+  drain: {
+    strike: (on, host) => done(availability(on, host, 'drain')),
+    heal: (on, host) => availability(on, host, 'active'),
+  },
+  dockerd: {
+    strike: async ({ lab }, host) => (await lab.sh(host, 'pkill -KILL -x dockerd')).exitCode === 0,
+  },
+  ganesha: signal('KILL', '[g]anesha.nfsd'),
+  'ganesha-hang': signal('STOP', '[g]anesha.nfsd'),
+  'file-server': container(serviceNameOf),
+  'vfile-plugin': signal('KILL', '[v]file-plugin.mjs'),
+  'vdvs-plugin': signal('KILL', '[v]dvs-plugin-main.mjs'),
+  'vdvs-guard': signal('KILL', '[v]dvs-plugin.mjs'),
+  etcd: container(() => 'vfile_etcd'),
+  manager: container(() => 'vfile_manager'),
+  'vdvs-service': container(() => 'vfile_vdvs'),
+};
+
+/** Brings all hosts back to power, network and work, whatever was done to them. @returns what could not be healed. */
+export async function healAll(on: Surroundings): Promise<string[]> {
+  const { lab } = on;
+  const problems: string[] = [];
+  const attempt = async (what: string, work: () => Promise<void>): Promise<void> => {
+    await work().catch((thrown: unknown) => {
+      problems.push(`${what}: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
+    });
+  };
+  const cut = await lab.network.cutTaps();
+  for (const { name, tap } of lab.hosts) {
+    const power = lab.power(name).power();
+    if (power === 'frozen') await attempt(`thaw of ${name}`, () => lab.thaw(name));
+    if (cut.has(tap)) await attempt(`network of ${name}`, () => lab.mend(name));
+    if (power === 'down') await attempt(`start of ${name}`, () => lab.start(name));
+  }
+  for (const name of lab.hostNames) await attempt(name, () => availability(on, name, 'active'));
+  return problems;
+}
