@@ -1,3 +1,4 @@
+import type { Express } from 'express';
 import type { Store } from '../../etcd/store.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Log } from '../../lib/log.ts';
@@ -32,24 +33,26 @@ export interface VdvsServiceParts {
   readonly log: Log;
 }
 
-/** The whole service over a store and backends; `listen` starts it. */
-export function createService(given: VdvsServiceParts): ServiceServer {
-  const { identity, host, port, log } = given;
+/** The service's API over a store and backends. */
+export function createServiceApi(given: Omit<VdvsServiceParts, 'identity' | 'host' | 'port'>): Express {
   const datastores = [...given.backends.keys()];
   const [hostDatastore = ''] = datastores;
   const parts = { ...given, gate: createRulesGate({ ...given, hostDatastore }) };
   const volumes = createVolumes(parts);
-  const removeVolume = (id: Parameters<typeof volumes.remove>[0]) => volumes.remove(id);
-  const handler = createHttpApi({
+  return createHttpApi({
     volumes,
     attachments: createAttachments(parts),
     tenants: createTenants({ ...given, hostDatastore }),
     admin: createAdminRoutes({
-      groups: createAdminGroups({ ...given, datastores, removeVolume }),
+      groups: createAdminGroups({ ...given, datastores, removeVolume: (id) => volumes.remove(id) }),
       volumes: createAdminVolumes({ ...given, volumes }),
       config: createAdminConfig({ ...given, datastores }),
     }),
-    log,
+    log: given.log,
   });
-  return createServiceServer({ handler, identity, host, port, log });
+}
+
+/** The whole service; `listen` starts it. */
+export function createService(parts: VdvsServiceParts): ServiceServer {
+  return createServiceServer({ ...parts, handler: createServiceApi(parts) });
 }
