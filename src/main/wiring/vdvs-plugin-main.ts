@@ -12,6 +12,7 @@ import type { EarlySocket } from '../../plugin/early-socket.ts';
 import { isConnectionMessage } from '../../plugin/passed-socket.ts';
 import { createVolumePluginServer } from '../../plugin/volume-plugin-server.ts';
 import { createDockerSwarm } from '../../swarm/docker-swarm.ts';
+import { createGrowClient } from '../../vdvs/disk-clients.ts';
 import { createGuardClient } from '../../vdvs/guard/guard-client.ts';
 import { createHttpsJson } from '../../vdvs/https-json.ts';
 import { createManagers } from '../../vdvs/managers.ts';
@@ -63,13 +64,13 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
     clock,
   });
   const identity = createSwarmCertificates({ directory: settings.certificates, clock, log });
-  const client = createServiceClient({
+  const service = {
     https: createHttpsJson({ identity }),
     endpoints: async () => (await managers.addresses()).map((host) => ({ host, port: settings.servicePort })),
     onUnreachable: managers.suspect,
     host: hostname(),
     clock,
-  });
+  };
   const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
   const table = await openMountTable({ path: join(settings.stateFolder, 'mounts.json'), bootId, log });
 
@@ -90,7 +91,8 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
   void findManagers();
 
   const node = await startVdvsNode({
-    client,
+    client: createServiceClient(service),
+    growClient: createGrowClient(service),
     guard,
     table,
     loops: createLoopDevices({ run, clock }),

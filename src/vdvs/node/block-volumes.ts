@@ -8,11 +8,12 @@ import { renderVolumeName } from '../names.ts';
 import type { ServiceClient } from '../service-client.ts';
 import type { BlockOptions, VolumeId } from '../types.ts';
 import type { Filesystems } from './filesystems.ts';
+import type { GrowMount } from './grow.ts';
 import type { Guard } from './guard-port.ts';
 import type { LoopDevices } from './loop-devices.ts';
 import type { LiveMount } from './mount-table.ts';
 import { mountHolding, parseMountinfo } from './mountinfo.ts';
-import { decideFormat } from './superblock.ts';
+import { createDiskPreparation } from './prepare-disk.ts';
 
 /** What opening and closing volumes needs. */
 export interface BlockVolumeParts {
@@ -20,6 +21,7 @@ export interface BlockVolumeParts {
   readonly guard: Guard;
   readonly loops: LoopDevices;
   readonly filesystems: Filesystems;
+  readonly grow: GrowMount;
   /** Where volumes are mounted: `<mountRoot>/<datastore>/<name>`. */
   readonly mountRoot: string;
   /** Folders of the datastores on this host. */
@@ -67,32 +69,13 @@ async function prepareRoot(path: string, options: BlockOptions): Promise<void> {
 export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
   const { client, guard, loops, filesystems, clock, log } = parts;
 
+  const preparation = createDiskPreparation(parts);
+
   const mountpointOf = (id: VolumeId) => join(parts.mountRoot, id.datastore, id.name);
 
   const isMounted = async (mountpoint: string) => {
     const entries = parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
     return mountHolding(entries, mountpoint)?.mountPoint === mountpoint;
-  };
-
-  /** Whether it had to be made. */
-  const ensureFilesystem = async (device: string, grant: Grant, signal: AbortSignal): Promise<void> => {
-    const { options, fsUuid, formatted } = grant.record;
-    if (formatted) {
-      if (!grant.clean) await filesystems.check(device, options.fstype, signal);
-      return;
-    }
-    const found = await filesystems.look(device);
-    const decision = decideFormat(found, { fstype: options.fstype, uuid: fsUuid });
-    if (decision.do === 'refuse') throw new VolumeError('invalid', decision.why);
-    if (decision.do === 'make') {
-      await filesystems.make(
-        device,
-        { fstype: options.fstype, uuid: fsUuid, blank: found === undefined },
-        signal,
-      );
-    } else {
-      await filesystems.check(device, options.fstype, signal);
-    }
   };
 
   const unmountNow = async (
@@ -135,7 +118,9 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
     });
 
   const mountDevice = async (grant: Grant, mount: LiveMount): Promise<void> => {
-    const { options, formatted } = grant.record;
+    const { options, formatted, growing } = grant.record;
+    // Before its users may see it as it should be, something has to be written.
+    const unfinished = !formatted || growing === true;
     const readOnly = options.access === 'read-only';
     await mkdir(mount.mountpoint, { recursive: true });
     if (await isMounted(mount.mountpoint)) {
@@ -143,14 +128,23 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
     }
     await guard.protect(mount, mount.lease);
     try {
-      await filesystems.mount(mount.device, mount.mountpoint, options.fstype, readOnly && formatted);
+      await filesystems.mount(mount.device, mount.mountpoint, options.fstype, readOnly && !unfinished);
       await guard.protect(mount, mount.lease);
       if (!formatted) {
         await prepareRoot(mount.mountpoint, options);
         await filesystems.sync(mount.mountpoint);
         await client.formatted({ datastore: mount.datastore, name: mount.name }, grant.epoch);
-        if (readOnly) await filesystems.remountReadOnly(mount.mountpoint);
       }
+      if (growing) {
+        await parts.grow(mount, options.sizeBytes).catch((thrown) =>
+          // It can be used as it is, and the next mount tries again.
+          log.warn('file system not grown', {
+            volume: renderVolumeName(mount),
+            error: toVolumeError(thrown).message,
+          }),
+        );
+      }
+      if (readOnly && unfinished) await filesystems.remountReadOnly(mount.mountpoint);
     } catch (thrown) {
       await retire(mount);
       throw thrown;
@@ -169,7 +163,7 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
     }
     const device = await loops.open(join(folder, grant.location.file));
     try {
-      await ensureFilesystem(device, grant, signal);
+      await preparation.prepare({ device, mountpoint: mountpointOf(id), lease, grant }, signal);
       signal.throwIfAborted();
       const mount: LiveMount = {
         ...id,

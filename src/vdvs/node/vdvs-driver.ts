@@ -4,7 +4,7 @@ import type { KeyedQueue } from '../../lib/keyed-queue.ts';
 import type { Log } from '../../lib/log.ts';
 import type { DriverVolume, VolumeDriver } from '../../plugin/volume-driver.ts';
 import type { VolumeView } from '../api.ts';
-import { parseVolumeName, renderVolumeName } from '../names.ts';
+import { parseVolumeName, renderVolumeName, withFullSource } from '../names.ts';
 import { parseBlockOptions } from '../options.ts';
 import type { ServiceClient } from '../service-client.ts';
 import type { VolumeId } from '../types.ts';
@@ -53,7 +53,7 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
       const id = parse(name);
       // Here as well as in the service: a bad option is refused also while no manager can be reached.
       parseBlockOptions(options);
-      await client.create(id, options);
+      await client.create(id, withFullSource(options, parts.defaultDatastore));
     },
 
     async remove(name) {

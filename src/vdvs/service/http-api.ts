@@ -1,6 +1,4 @@
-import type { TLSSocket } from 'node:tls';
-import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express';
-import type { z } from 'zod';
+import express, { type ErrorRequestHandler, type Express } from 'express';
 import { errorTraits, toVolumeError, VolumeError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import {
@@ -10,49 +8,21 @@ import {
   detachRequestSchema,
   formattedRequestSchema,
 } from '../api.ts';
-import type { VolumeId } from '../types.ts';
 import type { Attachments } from './attachments.ts';
+import { addDiskRoutes, type DiskOperations } from './disk-routes.ts';
+import { body, callerNode, untilGone, volumeOf } from './http-request.ts';
 import type { Volumes } from './volumes.ts';
 
 /** The service's operations behind HTTP. */
 export interface HttpApiParts {
   readonly volumes: Volumes;
   readonly attachments: Attachments;
+  readonly disks: DiskOperations;
   readonly log: Log;
 }
 
-/** The node that the caller's certificate names. @throws VolumeError `denied` when there is none. */
-function callerNode(request: Request): string {
-  const certificate = (request.socket as TLSSocket).getPeerCertificate();
-  const name = certificate.subject?.CN;
-  if (typeof name === 'string' && name !== '') return name;
-  throw new VolumeError('denied', 'the client certificate names no node');
-}
-
-function body<T>(schema: z.ZodType<T>, request: Request): T {
-  const parsed = schema.safeParse(request.body);
-  if (parsed.success) return parsed.data;
-  const why = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
-  throw new VolumeError('invalid', `malformed request: ${why}`);
-}
-
-function volumeOf(request: Request): VolumeId {
-  const { datastore, name } = request.params;
-  if (typeof datastore !== 'string' || typeof name !== 'string') {
-    throw new VolumeError('invalid', 'malformed request: no volume');
-  }
-  return { datastore, name };
-}
-
-/** Ends when the caller hangs up: nothing is to be granted to somebody who is not there any more. */
-function untilGone(response: Response): AbortSignal {
-  const gone = new AbortController();
-  response.once('close', () => gone.abort(new VolumeError('unavailable', 'the caller hung up')));
-  return gone.signal;
-}
-
 /** The vDVS service's HTTP API. The caller is who its certificate says, whatever the request says. */
-export function createHttpApi({ volumes, attachments, log }: HttpApiParts): Express {
+export function createHttpApi({ volumes, attachments, disks, log }: HttpApiParts): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -93,6 +63,8 @@ export function createHttpApi({ volumes, attachments, log }: HttpApiParts): Expr
     await attachments.formatted({ node: callerNode(request), host: '' }, volumeOf(request), epoch);
     response.json({});
   });
+
+  addDiskRoutes(app, disks);
 
   app.use((request) => {
     throw new VolumeError('invalid', `${request.method} ${request.path} is not part of this API`);

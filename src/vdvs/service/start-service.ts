@@ -5,7 +5,11 @@ import type { NodeIdentitySource } from '../../lib/node-identity.ts';
 import type { DatastoreBackend } from '../backends/backend.ts';
 import { createAttachments } from './attachments.ts';
 import { createHttpApi } from './http-api.ts';
+import { createResizing } from './resize.ts';
+import { createScanner } from './scan.ts';
+import { admitAnySize, type ServiceParts } from './service-parts.ts';
 import { createServiceServer, type ServiceServer } from './service-server.ts';
+import { createSnapshots } from './snapshots.ts';
 import { createVolumes } from './volumes.ts';
 
 /** The whole service over a store and backends; `listen` starts it. */
@@ -20,9 +24,19 @@ export function createService(parts: {
   log: Log;
 }): ServiceServer {
   const { identity, host, port, log } = parts;
+  const service: ServiceParts = {
+    ...parts,
+    admitSize: admitAnySize,
+    cluster: async () => (await identity.current()).clusterId,
+  };
   const handler = createHttpApi({
-    volumes: createVolumes(parts),
-    attachments: createAttachments(parts),
+    volumes: createVolumes(service),
+    attachments: createAttachments(service),
+    disks: {
+      resizing: createResizing(service),
+      snapshots: createSnapshots(service),
+      scanner: createScanner(service),
+    },
     log,
   });
   return createServiceServer({ handler, identity, host, port, log });

@@ -4,38 +4,14 @@ import type { Lease } from '../../../src/etcd/store.ts';
 import { VolumeError } from '../../../src/lib/errors.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { ManualClock } from '../../../src/lib/manual-clock.ts';
-import type { DatastoreBackend, Disk } from '../../../src/vdvs/backends/backend.ts';
+import type { DatastoreBackend } from '../../../src/vdvs/backends/backend.ts';
 import { createAttachments } from '../../../src/vdvs/service/attachments.ts';
+import { admitAnySize } from '../../../src/vdvs/service/service-parts.ts';
 import { createVolumes } from '../../../src/vdvs/service/volumes.ts';
-
-/** Disks as a set of names; a failure can be ordered. */
-function memoryBackend() {
-  const disks = new Map<string, Disk>();
-  const failures: VolumeError[] = [];
-  const fail = () => {
-    const failure = failures.shift();
-    if (failure) throw failure;
-  };
-  const backend: DatastoreBackend = {
-    diskPath: (name) => `${name}.vmdk`,
-    unsupported: (options) => (options.cloneFrom ? 'clone-from is not possible' : undefined),
-    async create(disk) {
-      fail();
-      disks.set(disk.disk, disk);
-    },
-    async remove(disk) {
-      fail();
-      disks.delete(disk.disk);
-    },
-    usage: async (disk) =>
-      disks.has(disk.disk) ? { sizeBytes: disk.sizeBytes, allocatedBytes: 4096 } : undefined,
-    attach: async (disk) => ({ kind: 'folder-file', datastore: disk.id.datastore, file: disk.disk }),
-    detach: async () => undefined,
-  };
-  return { backend, disks, failures };
-}
+import { memoryBackend } from './memory-backend.ts';
 
 const marginMs = 500;
+const common = { takeoverMarginMs: marginMs, admitSize: admitAnySize, cluster: async () => 'cluster' };
 const never = new AbortController().signal;
 
 describe('the vDVS service', () => {
@@ -62,7 +38,7 @@ describe('the vDVS service', () => {
         backends: new Map([['ds', disks.backend]]),
         clock,
         log: silentLog,
-        takeoverMarginMs: marginMs,
+        ...common,
       };
       return { volumes: createVolumes(parts), attachments: createAttachments(parts) };
     });
@@ -107,7 +83,7 @@ describe('the vDVS service', () => {
 
   it('makes nothing when options, name or datastore are refused', async () => {
     await expect(create({ size: '2' })).rejects.toMatchObject({ code: 'invalid' });
-    await expect(create({ 'clone-from': 'x' })).rejects.toThrow('clone-from is not possible');
+    await expect(create({ policy: 'x' })).rejects.toThrow('no storage policy x');
     await expect(service().volumes.create(ann, { ...id, datastore: 'xx' }, {})).rejects.toThrow(
       'datastore "xx" is unknown; there are: ds',
     );
@@ -131,7 +107,13 @@ describe('the vDVS service', () => {
   it('completes a volume whose creator died before the disk was made', async () => {
     disks.failures.push(new VolumeError('unavailable', 'gone'));
     const crashed = store.client();
-    const parts = { store: crashed, backends: new Map([['ds', disks.backend]]), clock, log: silentLog };
+    const parts = {
+      store: crashed,
+      backends: new Map([['ds', disks.backend]]),
+      clock,
+      log: silentLog,
+      ...common,
+    };
     const dying: DatastoreBackend = {
       ...disks.backend,
       create: async () => {

@@ -1,0 +1,98 @@
+import { apiPrefix, doneSchema, type VolumeView, volumeViewSchema } from './api.ts';
+import {
+  type ScanReport,
+  scanReportSchema,
+  snapshotListSchema,
+  snapshotSchema,
+  tasksSchema,
+} from './disk-api.ts';
+import { callTimes, createServiceCaller, pathOf, type ServiceClientParts } from './service-caller.ts';
+import type { VolumeId, VolumeRecord } from './types.ts';
+
+/** Growing file systems, as a node sees it. */
+export interface GrowClient {
+  /** Volumes of this node whose file systems are smaller than asked for; waits up to `waitMs` ms for one. */
+  tasks(waitMs: number): Promise<{ volume: VolumeId; sizeBytes: number }[]>;
+  grown(id: VolumeId, epoch: number, sizeBytes: number): Promise<void>;
+}
+
+/** What an administrator does with disks. The caller's certificate has to be a manager's. */
+export interface DiskAdminClient {
+  /** @returns the volume; `record.growing` while its file system has not followed. */
+  resize(id: VolumeId, size: string): Promise<VolumeView>;
+  createSnapshot(volume: VolumeId): Promise<VolumeRecord>;
+  /** Of one volume, or of all. */
+  snapshots(volume?: VolumeId): Promise<VolumeRecord[]>;
+  removeSnapshot(id: VolumeId): Promise<void>;
+  scan(datastore: string, request: { adopt: boolean; dryRun: boolean }): Promise<ScanReport>;
+}
+
+/** ms: copying and allocating take their time, and silence says nothing then. */
+const longTimes = { patienceMs: 15_000, deadlineMs: 600_000 } as const;
+
+/** The node's part, over all managers. */
+export function createGrowClient(parts: ServiceClientParts): GrowClient {
+  const call = createServiceCaller(parts);
+  return {
+    async tasks(waitMs) {
+      const { grow } = await call({
+        method: 'POST',
+        path: `${apiPrefix}/tasks`,
+        body: { waitMs },
+        schema: tasksSchema,
+        patienceMs: waitMs + callTimes.patienceMs,
+        deadlineMs: waitMs + callTimes.deadlineMs,
+      });
+      return grow;
+    },
+    async grown(id, epoch, sizeBytes) {
+      await call({
+        method: 'POST',
+        path: pathOf(id, 'grown'),
+        body: { epoch, sizeBytes },
+        schema: doneSchema,
+        ...callTimes,
+      });
+    },
+  };
+}
+
+/** The administrator's part, over all managers. */
+export function createDiskAdminClient(parts: ServiceClientParts): DiskAdminClient {
+  const { host } = parts;
+  const call = createServiceCaller(parts);
+  return {
+    resize: (id, size) =>
+      call({
+        method: 'POST',
+        path: pathOf(id, 'resize'),
+        body: { size, host },
+        schema: volumeViewSchema,
+        ...longTimes,
+        // The service waits for the node by itself.
+        patienceMs: 30_000,
+      }),
+    async createSnapshot(volume) {
+      // Asked twice it is taken twice: only who refused at once is followed by another manager.
+      const times = { patienceMs: longTimes.deadlineMs, deadlineMs: longTimes.deadlineMs };
+      const path = pathOf(volume, 'snapshots');
+      return (await call({ method: 'POST', path, body: { host }, schema: snapshotSchema, ...times })).record;
+    },
+    async snapshots(volume) {
+      const path = volume ? pathOf(volume, 'snapshots') : `${apiPrefix}/snapshots`;
+      return (await call({ method: 'GET', path, schema: snapshotListSchema, ...callTimes })).snapshots;
+    },
+    async removeSnapshot({ datastore, name }) {
+      const path = `${apiPrefix}/snapshots/${encodeURIComponent(datastore)}/${encodeURIComponent(name)}`;
+      await call({ method: 'DELETE', path, schema: doneSchema, ...callTimes, doneBefore: 'not_found' });
+    },
+    scan: (datastore, request) =>
+      call({
+        method: 'POST',
+        path: `${apiPrefix}/datastores/${encodeURIComponent(datastore)}/scan`,
+        body: request,
+        schema: scanReportSchema,
+        ...longTimes,
+      }),
+  };
+}
