@@ -118,7 +118,13 @@ export function createScanner(parts: ServiceParts): Scanner {
     if (stranger === undefined && !begunToAdopt) {
       const renewed = renew(record, id, found);
       // A removal deletes the disk before the record: only what is still there now has lost its record.
-      await backendOf(parts, id).source(diskOf(renewed));
+      const still = await backendOf(parts, id)
+        .source(diskOf(renewed))
+        .then(
+          () => true,
+          () => false,
+        );
+      if (!still) return say('refused', 'it was removed meanwhile');
       if (!dryRun) await put(kind, id, renewed);
       return say('recovered');
     }

@@ -13,10 +13,13 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openStore } from '../../../src/etcd/etcd-store.ts';
+import type { Store } from '../../../src/etcd/store.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { createSwarmCertificates } from '../../../src/lib/swarm-certificates.ts';
 import { openBackends } from '../../../src/vdvs/backends/open-backends.ts';
+import { createDiskAdminClient, type DiskAdminClient } from '../../../src/vdvs/disk-clients.ts';
+import { createHttpsJson } from '../../../src/vdvs/https-json.ts';
 import { createService } from '../../../src/vdvs/service/start-service.ts';
 import { freePort, type RealEtcd, startEtcd } from '../../contract/real-etcd.ts';
 import { createSwarmCa } from '../../contract/swarm-ca.ts';
@@ -158,7 +161,12 @@ export class PluginNode {
 /** etcd, the vDVS service and two nodes that share a datastore folder. */
 export interface World {
   readonly dir: string;
+  /** Folders of the datastores `default` and `slow`. */
   readonly datastore: string;
+  readonly slow: string;
+  /** With a manager's certificate. */
+  readonly admin: DiskAdminClient;
+  readonly store: Store;
   readonly etcd: RealEtcd;
   /** Where the nodes look for an engine; nobody listens there. */
   readonly engineSocket: string;
@@ -187,9 +195,16 @@ export async function startWorld(): Promise<World> {
     requestTimeoutMs: 5_000,
   });
   const datastore = join(dir, 'ds');
+  const slow = join(dir, 'slow');
+  mkdirSync(slow);
   const service = createService({
     store,
-    backends: openBackends(new Map([['default', datastore]])),
+    backends: openBackends(
+      new Map([
+        ['default', datastore],
+        ['slow', slow],
+      ]),
+    ),
     identity,
     host: '127.0.0.1',
     port: await freePort(),
@@ -206,21 +221,32 @@ export async function startWorld(): Promise<World> {
       VFILE_ETCD_CLIENT_PORT: etcd.addresses[0]?.split(':')[1] ?? '',
       VFILE_CERTIFICATES: ca.issue({ nodeId: `id-${name}`, role: 'swarm-worker' }),
       VFILE_DOCKER_SOCKET: engineSocket,
-      VDVS_DATASTORES: `default=${datastore}`,
+      VDVS_DATASTORES: `default=${datastore},slow=${slow}`,
       VDVS_LEASE_MS: String(leaseMs),
       VDVS_FENCE_MARGIN_MS: '1000',
       VDVS_LOG_LEVEL: 'debug',
     });
   const nodes = { a: node('a'), b: node('b') };
+  const https = createHttpsJson({ identity });
+  const manage = {
+    https,
+    endpoints: async () => [{ host: '127.0.0.1', port }],
+    host: 'manager1',
+    clock: systemClock,
+  };
   return {
     dir,
     datastore,
+    slow,
+    admin: createDiskAdminClient(manage),
+    store,
     etcd,
     engineSocket,
     ...nodes,
     async end() {
       await Promise.allSettled([nodes.a.killAll(), nodes.b.killAll()]);
       clearHost(dir);
+      https.close();
       await service.close();
       await store.close();
       identity.stop();
