@@ -16,15 +16,25 @@ export interface GrowClient {
   grown(id: VolumeId, epoch: number, sizeBytes: number): Promise<void>;
 }
 
+/** A volume or snapshot as an administrator names it. */
+export interface AdminVolumeId extends VolumeId {
+  /** Group in whose name space it is; absent: the default one. */
+  readonly vmgroup?: string | undefined;
+}
+
 /** What an administrator does with disks. The caller's certificate has to be a manager's. */
 export interface DiskAdminClient {
   /** @returns the volume; `record.growing` while its file system has not followed. */
-  resize(id: VolumeId, size: string): Promise<VolumeView>;
-  createSnapshot(volume: VolumeId): Promise<VolumeRecord>;
+  resize(id: AdminVolumeId, size: string): Promise<VolumeView>;
+  createSnapshot(volume: AdminVolumeId): Promise<VolumeRecord>;
   /** Of one volume, or of all. */
-  snapshots(volume?: VolumeId): Promise<VolumeRecord[]>;
-  removeSnapshot(id: VolumeId): Promise<void>;
+  snapshots(volume?: AdminVolumeId): Promise<VolumeRecord[]>;
+  removeSnapshot(id: AdminVolumeId): Promise<void>;
   scan(datastore: string, request: { adopt: boolean; dryRun: boolean }): Promise<ScanReport>;
+}
+
+function inGroup(path: string, { vmgroup }: AdminVolumeId): string {
+  return vmgroup === undefined ? path : `${path}?vmgroup=${encodeURIComponent(vmgroup)}`;
 }
 
 /** ms: copying and allocating take their time, and silence says nothing then. */
@@ -65,7 +75,7 @@ export function createDiskAdminClient(parts: ServiceClientParts): DiskAdminClien
     resize: (id, size) =>
       call({
         method: 'POST',
-        path: pathOf(id, 'resize'),
+        path: inGroup(pathOf(id, 'resize'), id),
         body: { size, host },
         schema: volumeViewSchema,
         ...longTimes,
@@ -75,15 +85,16 @@ export function createDiskAdminClient(parts: ServiceClientParts): DiskAdminClien
     async createSnapshot(volume) {
       // Asked twice it is taken twice: only who refused at once is followed by another manager.
       const times = { patienceMs: longTimes.deadlineMs, deadlineMs: longTimes.deadlineMs };
-      const path = pathOf(volume, 'snapshots');
+      const path = inGroup(pathOf(volume, 'snapshots'), volume);
       return (await call({ method: 'POST', path, body: { host }, schema: snapshotSchema, ...times })).record;
     },
     async snapshots(volume) {
-      const path = volume ? pathOf(volume, 'snapshots') : `${apiPrefix}/snapshots`;
+      const path = volume ? inGroup(pathOf(volume, 'snapshots'), volume) : `${apiPrefix}/snapshots`;
       return (await call({ method: 'GET', path, schema: snapshotListSchema, ...callTimes })).snapshots;
     },
-    async removeSnapshot({ datastore, name }) {
-      const path = `${apiPrefix}/snapshots/${encodeURIComponent(datastore)}/${encodeURIComponent(name)}`;
+    async removeSnapshot(id) {
+      const [datastore, name] = [id.datastore, id.name].map(encodeURIComponent);
+      const path = inGroup(`${apiPrefix}/snapshots/${datastore}/${name}`, id);
       await call({ method: 'DELETE', path, schema: doneSchema, ...callTimes, doneBefore: 'not_found' });
     },
     scan: (datastore, request) =>

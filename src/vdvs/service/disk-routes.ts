@@ -1,5 +1,4 @@
-import type { Express } from 'express';
-import { VolumeError } from '../../lib/errors.ts';
+import type { Express, Request } from 'express';
 import { apiPrefix } from '../api.ts';
 import {
   grownRequestSchema,
@@ -8,7 +7,9 @@ import {
   snapshotRequestSchema,
   tasksRequestSchema,
 } from '../disk-api.ts';
-import { body, callerNode, requireManager, untilGone, volumeOf } from './http-request.ts';
+import type { VolumeId, VolumeRecord } from '../types.ts';
+import { bodyOf, callerNode, pathPart, requireManager } from './http-request.ts';
+import { untilGone, volumeOf } from './http-volume.ts';
 import type { Resizing } from './resize.ts';
 import type { Scanner } from './scan.ts';
 import type { Snapshots } from './snapshots.ts';
@@ -20,50 +21,78 @@ export interface DiskOperations {
   readonly scanner: Scanner;
 }
 
-/** Growing, snapshots and scans behind HTTP. */
-export function addDiskRoutes(app: Express, { resizing, snapshots, scanner }: DiskOperations): void {
+/** What the names in requests mean, where name spaces are in use. */
+export interface DiskNames {
+  /** What an administrator means. @param vmgroup the group in whose name space it is; `undefined`: the default one. */
+  ofAdmin(vmgroup: string | undefined, id: VolumeId): Promise<VolumeId>;
+  /** What a node means. */
+  ofNode(node: string, id: VolumeId): Promise<VolumeId>;
+  /** The name as its users know it. */
+  shown(id: VolumeId): VolumeId;
+}
+
+/** One name space for all. */
+export const plainNames: DiskNames = {
+  ofAdmin: async (_vmgroup, id) => id,
+  ofNode: async (_node, id) => id,
+  shown: (id) => id,
+};
+
+/** Growing, snapshots and scans behind HTTP. Administrators name a group as `?vmgroup=`. */
+export function addDiskRoutes(app: Express, operations: DiskOperations, names: DiskNames): void {
+  const { resizing, snapshots, scanner } = operations;
   const one = `${apiPrefix}/volumes/:datastore/:name`;
+  const meant = (request: Request) => {
+    const { vmgroup } = request.query;
+    return names.ofAdmin(typeof vmgroup === 'string' ? vmgroup : undefined, volumeOf(request));
+  };
+  const shown = (record: VolumeRecord): VolumeRecord => ({ ...record, ...names.shown(record) });
 
   app.post(`${one}/resize`, async (request, response) => {
     requireManager(request);
-    const { size, host } = body(resizeRequestSchema, request);
+    const { size, host } = bodyOf(resizeRequestSchema, request);
     const caller = { node: callerNode(request), host };
-    response.json(await resizing.resize(caller, volumeOf(request), size));
+    const view = await resizing.resize(caller, await meant(request), size);
+    response.json({ ...view, record: shown(view.record) });
   });
   app.post(`${one}/grown`, async (request, response) => {
-    const { epoch, sizeBytes } = body(grownRequestSchema, request);
+    const { epoch, sizeBytes } = bodyOf(grownRequestSchema, request);
     const caller = { node: callerNode(request), host: '' };
-    await resizing.grown(caller, volumeOf(request), epoch, sizeBytes);
+    const id = await names.ofNode(caller.node, volumeOf(request));
+    await resizing.grown(caller, id, epoch, sizeBytes);
     response.json({});
   });
   app.post(`${apiPrefix}/tasks`, async (request, response) => {
-    const { waitMs } = body(tasksRequestSchema, request);
+    const { waitMs } = bodyOf(tasksRequestSchema, request);
     const caller = { node: callerNode(request), host: '' };
-    response.json({ grow: await resizing.tasks(caller, waitMs, untilGone(response)) });
+    const tasks = await resizing.tasks(caller, waitMs, untilGone(response));
+    response.json({ grow: tasks.map((task) => ({ ...task, volume: names.shown(task.volume) })) });
   });
 
-  app.get(`${apiPrefix}/snapshots`, async (_request, response) => {
-    response.json({ snapshots: await snapshots.list() });
-  });
   app.get(`${one}/snapshots`, async (request, response) => {
-    response.json({ snapshots: await snapshots.list(volumeOf(request)) });
+    requireManager(request);
+    const records = await snapshots.list(await meant(request));
+    response.json({ snapshots: records.map(shown) });
   });
   app.post(`${one}/snapshots`, async (request, response) => {
     requireManager(request);
-    const { host } = body(snapshotRequestSchema, request);
+    const { host } = bodyOf(snapshotRequestSchema, request);
     const caller = { node: callerNode(request), host };
-    response.json({ record: await snapshots.create(caller, volumeOf(request)) });
+    response.json({ record: shown(await snapshots.create(caller, await meant(request))) });
+  });
+  app.get(`${apiPrefix}/snapshots`, async (request, response) => {
+    requireManager(request);
+    response.json({ snapshots: (await snapshots.list()).map(shown) });
   });
   app.delete(`${apiPrefix}/snapshots/:datastore/:name`, async (request, response) => {
     requireManager(request);
-    await snapshots.remove(volumeOf(request));
+    await snapshots.remove(await meant(request));
     response.json({});
   });
 
   app.post(`${apiPrefix}/datastores/:datastore/scan`, async (request, response) => {
     requireManager(request);
-    const { datastore } = request.params;
-    if (typeof datastore !== 'string') throw new VolumeError('invalid', 'malformed request: no datastore');
-    response.json(await scanner.scan(datastore, body(scanRequestSchema, request)));
+    const datastore = pathPart(request, 'datastore');
+    response.json(await scanner.scan(datastore, bodyOf(scanRequestSchema, request)));
   });
 }

@@ -9,8 +9,9 @@ import {
   formattedRequestSchema,
 } from '../api.ts';
 import type { Attachments } from './attachments.ts';
-import { addDiskRoutes, type DiskOperations } from './disk-routes.ts';
-import { body, callerNode, untilGone, volumeOf } from './http-request.ts';
+import { addDiskRoutes, type DiskNames, type DiskOperations } from './disk-routes.ts';
+import { bodyOf, callerNode } from './http-request.ts';
+import { untilGone, volumeOf } from './http-volume.ts';
 import type { Volumes } from './volumes.ts';
 
 /** The service's operations behind HTTP. */
@@ -18,11 +19,12 @@ export interface HttpApiParts {
   readonly volumes: Volumes;
   readonly attachments: Attachments;
   readonly disks: DiskOperations;
+  readonly names: DiskNames;
   readonly log: Log;
 }
 
 /** The vDVS service's HTTP API. The caller is who its certificate says, whatever the request says. */
-export function createHttpApi({ volumes, attachments, disks, log }: HttpApiParts): Express {
+export function createHttpApi({ volumes, attachments, disks, names, log }: HttpApiParts): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -36,7 +38,7 @@ export function createHttpApi({ volumes, attachments, disks, log }: HttpApiParts
     response.json({ volumes: await volumes.list() });
   });
   app.post(`${apiPrefix}/volumes`, async (request, response) => {
-    const { name, datastore, options, host } = body(createRequestSchema, request);
+    const { name, datastore, options, host } = bodyOf(createRequestSchema, request);
     const caller = { node: callerNode(request), host };
     response.json(await volumes.create(caller, { name, datastore }, options));
   });
@@ -48,23 +50,23 @@ export function createHttpApi({ volumes, attachments, disks, log }: HttpApiParts
     response.json({});
   });
   app.post(`${one}/attach`, async (request, response) => {
-    const { lease, host, waitMs } = body(attachRequestSchema, request);
+    const { lease, host, waitMs } = bodyOf(attachRequestSchema, request);
     const caller = { node: callerNode(request), host };
     const signal = untilGone(response);
     response.json(await attachments.attach(caller, volumeOf(request), { lease, waitMs }, signal));
   });
   app.post(`${one}/detach`, async (request, response) => {
-    const { epoch, clean } = body(detachRequestSchema, request);
+    const { epoch, clean } = bodyOf(detachRequestSchema, request);
     await attachments.detach({ node: callerNode(request), host: '' }, volumeOf(request), epoch, clean);
     response.json({});
   });
   app.post(`${one}/formatted`, async (request, response) => {
-    const { epoch } = body(formattedRequestSchema, request);
+    const { epoch } = bodyOf(formattedRequestSchema, request);
     await attachments.formatted({ node: callerNode(request), host: '' }, volumeOf(request), epoch);
     response.json({});
   });
 
-  addDiskRoutes(app, disks);
+  addDiskRoutes(app, disks, names);
 
   app.use((request) => {
     throw new VolumeError('invalid', `${request.method} ${request.path} is not part of this API`);

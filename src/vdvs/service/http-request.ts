@@ -1,44 +1,43 @@
 import type { TLSSocket } from 'node:tls';
-import type { Request, Response } from 'express';
+import type { Request } from 'express';
 import type { z } from 'zod';
 import { VolumeError } from '../../lib/errors.ts';
-import type { VolumeId } from '../types.ts';
+import { managerServerName } from '../../lib/node-identity.ts';
+
+function subject(request: Request) {
+  return (request.socket as TLSSocket).getPeerCertificate().subject;
+}
 
 /** The node that the caller's certificate names. @throws VolumeError `denied` when there is none. */
 export function callerNode(request: Request): string {
-  const certificate = (request.socket as TLSSocket).getPeerCertificate();
-  const name = certificate.subject?.CN;
+  const name = subject(request)?.CN;
   if (typeof name === 'string' && name !== '') return name;
   throw new VolumeError('denied', 'the client certificate names no node');
 }
 
-/** A request's body. @throws VolumeError `invalid` naming what is malformed. */
-export function body<T>(schema: z.ZodType<T>, request: Request): T {
-  const parsed = schema.safeParse(request.body);
+/** @throws VolumeError `denied` unless the caller's certificate is a manager's. */
+export function requireManager(request: Request): void {
+  const role = subject(request)?.OU;
+  if (role === managerServerName) return;
+  throw new VolumeError(
+    'denied',
+    `only managers of the Swarm may do this; the client certificate's role is "${String(role)}"`,
+  );
+}
+
+/** The body in the form that a route takes. @throws VolumeError `invalid` naming what is wrong. */
+export function bodyOf<T>(schema: z.ZodType<T>, request: Request): T {
+  const parsed = schema.safeParse(request.body ?? {});
   if (parsed.success) return parsed.data;
-  const why = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
+  const why = parsed.error.issues
+    .map((issue) => [issue.path.join('.'), issue.message].filter((text) => text !== '').join(': '))
+    .join('; ');
   throw new VolumeError('invalid', `malformed request: ${why}`);
 }
 
-/** The volume or snapshot that the path names. */
-export function volumeOf(request: Request): VolumeId {
-  const { datastore, name } = request.params;
-  if (typeof datastore !== 'string' || typeof name !== 'string') {
-    throw new VolumeError('invalid', 'malformed request: no volume');
-  }
-  return { datastore, name };
-}
-
-/** Ends when the caller hangs up: nothing is to be granted to somebody who is not there any more. */
-export function untilGone(response: Response): AbortSignal {
-  const gone = new AbortController();
-  response.once('close', () => gone.abort(new VolumeError('unavailable', 'the caller hung up')));
-  return gone.signal;
-}
-
-/** What only an administrator may ask, who works on a manager. @throws VolumeError `denied` for any other node. */
-export function requireManager(request: Request): void {
-  const { subject } = (request.socket as TLSSocket).getPeerCertificate();
-  if (subject?.OU === 'swarm-manager') return;
-  throw new VolumeError('denied', 'this is possible on managers only');
+/** A part of the path. @throws VolumeError `invalid` when it is missing. */
+export function pathPart(request: Request, name: string): string {
+  const part = request.params[name];
+  if (typeof part === 'string' && part !== '') return part;
+  throw new VolumeError('invalid', `malformed request: no ${name}`);
 }

@@ -63,7 +63,6 @@ export function createResizing(parts: ServiceParts): Resizing {
     if (!volume) throw unknownVolume(id);
     const { value, modRevision } = volume;
     const fromBytes = value.options.sizeBytes;
-    const admitted = await parts.admitSize({ caller, id, fromBytes, toBytes: sizeBytes });
     const blank = !value.formatted && value.inherits === undefined && !attachment;
     const record: VolumeRecord = {
       ...value,
@@ -72,16 +71,15 @@ export function createResizing(parts: ServiceParts): Resizing {
       ...(blank ? {} : { growing: true }),
     };
     const holder = vdvsKeys.attachment(id);
-    await store.txn(
+    await parts.gate.commitSize(
+      { caller, id, fromBytes, toBytes: sizeBytes },
       [
         { key: vdvsKeys.volume(id), modRevision },
         attachment ? { key: holder, modRevision: attachment.modRevision } : { key: holder, is: 'absent' },
-        ...admitted.conditions,
       ],
       [
         { put: vdvsKeys.volume(id), value: record },
         ...(attachment ? [{ put: wakeKey(attachment.value.node, id), value: { v: 1 } }] : []),
-        ...admitted.operations,
       ],
     );
   };
@@ -95,12 +93,12 @@ export function createResizing(parts: ServiceParts): Resizing {
   ): Promise<void> => {
     const { volume } = await readVolume(store, id);
     if (!volume || volume.value.options.sizeBytes !== fromBytes) return;
-    const admitted = await parts.admitSize({ caller, id, fromBytes, toBytes });
     const options = { ...volume.value.options, sizeBytes: toBytes };
     const record: VolumeRecord = { ...volume.value, options };
-    await store.txn(
-      [{ key: vdvsKeys.volume(id), modRevision: volume.modRevision }, ...admitted.conditions],
-      [{ put: vdvsKeys.volume(id), value: record }, ...admitted.operations],
+    await parts.gate.commitSize(
+      { caller, id, fromBytes, toBytes },
+      [{ key: vdvsKeys.volume(id), modRevision: volume.modRevision }],
+      [{ put: vdvsKeys.volume(id), value: record }],
     );
   };
 

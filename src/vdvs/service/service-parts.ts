@@ -1,4 +1,4 @@
-import type { Condition, Operation, Store } from '../../etcd/store.ts';
+import type { Condition, Operation, Store, TxnResult } from '../../etcd/store.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { VolumeError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
@@ -12,31 +12,32 @@ export interface Caller {
   readonly host: string;
 }
 
-/** A disk that comes to be or grows, in bytes. */
+/** A disk that comes to be or changes its size, in bytes. */
 export interface SizeChange {
   readonly caller: Caller;
   readonly id: VolumeId;
   readonly fromBytes: number;
   readonly toBytes: number;
+  /** Storage policy that a new volume asks for. */
+  readonly policy?: string | undefined;
 }
 
-/**
- * Whether rules and quotas allow it. What it returns becomes part of the very transaction that makes it so.
- * @throws VolumeError `denied` naming the rule.
- */
-export type AdmitSize = (
-  change: SizeChange,
-) => Promise<{ readonly conditions: readonly Condition[]; readonly operations: readonly Operation[] }>;
+/** Stands before each transaction that makes a disk or changes its size: rules and quotas become part of it. */
+export interface SizeGate {
+  /** @returns not done when one of `when` does not hold. @throws VolumeError `denied`, `no_space` naming the rule. */
+  commitSize(change: SizeChange, when: readonly Condition[], then: readonly Operation[]): Promise<TxnResult>;
+}
 
 /** No rules. */
-export const admitAnySize: AdmitSize = async () => ({ conditions: [], operations: [] });
+export function openGate(store: Store): SizeGate {
+  return { commitSize: (_change, when, then) => store.txn(when, then) };
+}
 
 /** What the service's operations need. */
 export interface ServiceParts {
   readonly store: Store;
   readonly backends: ReadonlyMap<string, DatastoreBackend>;
-  /** Asked for each new disk and each growth: volumes, clones, snapshots. */
-  readonly admitSize: AdmitSize;
+  readonly gate: SizeGate;
   /** The Swarm's cluster ID: whose disks in a datastore are our own. */
   readonly cluster: () => Promise<string>;
   /** ms that a volume whose holder was lost waits beyond the holder's lease: for writes on their way. */

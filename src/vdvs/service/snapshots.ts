@@ -60,14 +60,13 @@ export function createSnapshots(parts: ServiceParts): Snapshots {
       ...copiedFrom(source.record),
     };
     const toBytes = record.options.sizeBytes;
-    const admitted = await parts.admitSize({ caller, id, fromBytes: 0, toBytes });
     const counted: VolumeRecord = { ...source.record, lastSnapshot: number };
-    const { done } = await store.txn(
-      [...source.unchanged, { key: vdvsKeys.snapshot(id), is: 'absent' }, ...admitted.conditions],
+    const { done } = await parts.gate.commitSize(
+      { caller, id, fromBytes: 0, toBytes },
+      [...source.unchanged, { key: vdvsKeys.snapshot(id), is: 'absent' }],
       [
         { put: vdvsKeys.volume(volume), value: counted },
         { put: vdvsKeys.snapshot(id), value: record },
-        ...admitted.operations,
       ],
     );
     if (!done) return undefined;

@@ -4,10 +4,11 @@ import type { Log } from '../../lib/log.ts';
 import type { NodeIdentitySource } from '../../lib/node-identity.ts';
 import type { DatastoreBackend } from '../backends/backend.ts';
 import { createAttachments } from './attachments.ts';
+import { plainNames } from './disk-routes.ts';
 import { createHttpApi } from './http-api.ts';
 import { createResizing } from './resize.ts';
 import { createScanner } from './scan.ts';
-import { admitAnySize, type ServiceParts } from './service-parts.ts';
+import { openGate, type ServiceParts } from './service-parts.ts';
 import { createServiceServer, type ServiceServer } from './service-server.ts';
 import { createSnapshots } from './snapshots.ts';
 import { createVolumes } from './volumes.ts';
@@ -26,12 +27,13 @@ export function createService(parts: {
   const { identity, host, port, log } = parts;
   const service: ServiceParts = {
     ...parts,
-    admitSize: admitAnySize,
+    gate: openGate(parts.store),
     cluster: async () => (await identity.current()).clusterId,
   };
   const handler = createHttpApi({
     volumes: createVolumes(service),
     attachments: createAttachments(service),
+    names: plainNames,
     disks: {
       resizing: createResizing(service),
       snapshots: createSnapshots(service),

@@ -56,15 +56,11 @@ export function createVolumes(parts: ServiceParts): Volumes {
       cleanEpoch: 0,
       ...(await planDisk(parts, options)),
     };
-    const admitted = await parts.admitSize({
-      caller,
-      id,
-      fromBytes: 0,
-      toBytes: record.options.sizeBytes,
-    });
-    await store.txn(
-      [{ key: vdvsKeys.volume(id), is: 'absent' }, ...admitted.conditions],
-      [{ put: vdvsKeys.volume(id), value: record }, ...admitted.operations],
+    const { sizeBytes, policy } = record.options;
+    await parts.gate.commitSize(
+      { caller, id, fromBytes: 0, toBytes: sizeBytes, policy },
+      [{ key: vdvsKeys.volume(id), is: 'absent' }],
+      [{ put: vdvsKeys.volume(id), value: record }],
     );
   };
 

@@ -177,12 +177,11 @@ describe('a clone', () => {
     await create('src', { size: '2gb' });
     const asked: number[] = [];
     const ruled = world.service({
-      admitSize: async ({ fromBytes, toBytes }) => {
-        asked.push(fromBytes, toBytes);
-        return {
-          conditions: [{ key: '/quota', is: 'absent' }],
-          operations: [{ put: '/quota', value: { v: 1 } }],
-        };
+      gate: {
+        commitSize: async ({ fromBytes, toBytes }, when, then) => {
+          asked.push(fromBytes, toBytes);
+          return await world.store.txn(when, [...then, { put: '/quota', value: { v: 1 } }]);
+        },
       },
     });
     await ruled.volumes.create(world.ann, world.id('copy'), { 'clone-from': 'src' });

@@ -114,8 +114,10 @@ describe('growing a volume', () => {
 
   it('asks the rules for the difference', async () => {
     const ruled = world.service({
-      admitSize: async ({ fromBytes, toBytes }) => {
-        throw new VolumeError('denied', `quota: ${toBytes - fromBytes} more`);
+      gate: {
+        commitSize: async ({ fromBytes, toBytes }) => {
+          throw new VolumeError('denied', `quota: ${toBytes - fromBytes} more`);
+        },
       },
     });
     await expect(ruled.resizing.resize(world.ann, id(), '3gb')).rejects.toThrow(`quota: ${2 * gb} more`);

@@ -4,7 +4,7 @@ import { ManualClock } from '../../../src/lib/manual-clock.ts';
 import { createAttachments } from '../../../src/vdvs/service/attachments.ts';
 import { createResizing } from '../../../src/vdvs/service/resize.ts';
 import { createScanner } from '../../../src/vdvs/service/scan.ts';
-import { admitAnySize, type ServiceParts } from '../../../src/vdvs/service/service-parts.ts';
+import { openGate, type ServiceParts } from '../../../src/vdvs/service/service-parts.ts';
 import { createSnapshots } from '../../../src/vdvs/service/snapshots.ts';
 import { createVolumes } from '../../../src/vdvs/service/volumes.ts';
 import type { VolumeId } from '../../../src/vdvs/types.ts';
@@ -40,10 +40,11 @@ export class ServiceWorld {
 
   /** A service of its own on the same store and datastores. */
   service(overrides: Partial<ServiceParts> = {}) {
+    const store = overrides.store ?? this.store.client();
     return serviceOf({
-      store: this.store.client(),
+      store,
+      gate: openGate(store),
       backends: this.backends,
-      admitSize: admitAnySize,
       cluster: async () => 'ours',
       takeoverMarginMs: marginMs,
       clock: this.clock,

@@ -6,12 +6,12 @@ import { silentLog } from '../../../src/lib/log.ts';
 import { ManualClock } from '../../../src/lib/manual-clock.ts';
 import type { DatastoreBackend } from '../../../src/vdvs/backends/backend.ts';
 import { createAttachments } from '../../../src/vdvs/service/attachments.ts';
-import { admitAnySize } from '../../../src/vdvs/service/service-parts.ts';
+import { openGate } from '../../../src/vdvs/service/service-parts.ts';
 import { createVolumes } from '../../../src/vdvs/service/volumes.ts';
 import { memoryBackend } from './memory-backend.ts';
 
 const marginMs = 500;
-const common = { takeoverMarginMs: marginMs, admitSize: admitAnySize, cluster: async () => 'cluster' };
+const common = { takeoverMarginMs: marginMs, cluster: async () => 'cluster' };
 const never = new AbortController().signal;
 
 describe('the vDVS service', () => {
@@ -35,6 +35,7 @@ describe('the vDVS service', () => {
     services = [0, 1].map(() => {
       const parts = {
         store: store.client(),
+        gate: openGate(store.client()),
         backends: new Map([['ds', disks.backend]]),
         clock,
         log: silentLog,
