@@ -110,6 +110,7 @@ describe('the vDVS service', () => {
     const crashed = store.client();
     const parts = {
       store: crashed,
+      gate: openGate(crashed),
       backends: new Map([['ds', disks.backend]]),
       clock,
       log: silentLog,
