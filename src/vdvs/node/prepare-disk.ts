@@ -1,6 +1,8 @@
-import { mkdir } from 'node:fs/promises';
+import { chmod, chown, mkdir, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { VolumeError } from '../../lib/errors.ts';
 import type { Grant } from '../api.ts';
+import type { BlockOptions } from '../types.ts';
 import type { Filesystems } from './filesystems.ts';
 import type { Guard } from './guard-port.ts';
 import { decideFormat } from './superblock.ts';
@@ -20,6 +22,15 @@ export interface DiskPreparation {
    * @throws VolumeError `invalid` when the disk holds something else, which is left alone.
    */
   prepare(disk: OpenedDisk, signal: AbortSignal): Promise<void>;
+}
+
+/** Makes the root of a new file system what the user asked for, and empty, so that the engine copies content into it. */
+export async function prepareRoot(path: string, options: BlockOptions): Promise<void> {
+  await rmdir(join(path, 'lost+found')).catch(() => undefined);
+  if (options.uid !== undefined || options.gid !== undefined) {
+    await chown(path, options.uid ?? 0, options.gid ?? 0);
+  }
+  if (options.mode !== undefined) await chmod(path, options.mode);
 }
 
 /** With this host's tools, under the guard. */

@@ -27,6 +27,7 @@ export function createDiskLife(
 
   const finishRemoval: DiskLife['finishRemoval'] = async (id, read) => {
     await backendOf(parts, id).remove(diskOf(read.value));
+    parts.failAt?.('remove.deleted');
     const { done } = await store.txn(
       [{ key: keyOf(id), modRevision: read.modRevision }],
       [{ delete: keyOf(id) }],
@@ -61,6 +62,7 @@ export function createDiskLife(
         throw thrown;
       });
       if (!conditions) return;
+      parts.failAt?.('create.made');
       const { done } = await store.txn(
         [{ key: keyOf(id), modRevision: read.modRevision }, ...conditions],
         [{ put: keyOf(id), value: { ...read.value, phase: 'ready' } }],

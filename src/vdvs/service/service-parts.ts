@@ -1,6 +1,7 @@
 import type { Condition, Operation, Store, TxnResult } from '../../etcd/store.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { VolumeError } from '../../lib/errors.ts';
+import type { FailurePoint } from '../../lib/failure-point.ts';
 import type { Log } from '../../lib/log.ts';
 import type { DatastoreBackend, Disk } from '../backends/backend.ts';
 import { renderVolumeName } from '../names.ts';
@@ -44,6 +45,7 @@ export interface ServiceParts {
   readonly takeoverMarginMs: number;
   readonly clock: Clock;
   readonly log: Log;
+  readonly failAt?: FailurePoint;
 }
 
 /** Attempts of a read-compare-write before the caller hears that others keep changing the record. */

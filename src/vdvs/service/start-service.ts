@@ -1,5 +1,6 @@
 import type { Store } from '../../etcd/store.ts';
 import type { Clock } from '../../lib/clock.ts';
+import type { FailurePoint } from '../../lib/failure-point.ts';
 import type { Log } from '../../lib/log.ts';
 import type { NodeIdentitySource } from '../../lib/node-identity.ts';
 import type { DatastoreBackend } from '../backends/backend.ts';
@@ -23,6 +24,7 @@ export function createService(parts: {
   takeoverMarginMs: number;
   clock: Clock;
   log: Log;
+  failAt?: FailurePoint;
 }): ServiceServer {
   const { identity, host, port, log } = parts;
   const service: ServiceParts = {

@@ -62,6 +62,7 @@ export function createVolumes(parts: ServiceParts): Volumes {
       [{ key: vdvsKeys.volume(id), is: 'absent' }],
       [{ put: vdvsKeys.volume(id), value: record }],
     );
+    parts.failAt?.('create.recorded');
   };
 
   /** Snapshots are of no use without a name that is theirs; the unfinished go with their volume. */
@@ -156,6 +157,7 @@ export function createVolumes(parts: ServiceParts): Volumes {
             ],
             [{ put: vdvsKeys.volume(id), value: { ...value, phase: 'deleting' } }],
           );
+          parts.failAt?.('remove.marked');
           return undefined;
         }
         return (await life.finishRemoval(id, state.volume)) || undefined;
