@@ -7,6 +7,9 @@ export const maxNameLength = 100;
 /** With this prefix vFile names the block volume behind a shared volume. */
 export const baseVolumePrefix = '_vF_';
 
+/** What the service puts before the names of a vmgroup's volumes; users cannot write it (see `rules/group-names.ts`). */
+export const groupPrefixForm = /^([0-9a-f]{8})\+/;
+
 const nameForm = /^[a-zA-Z0-9_][a-zA-Z0-9_.@-]*$/;
 const datastoreForm = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 const snapshotForm = /-\d{6}$/;
@@ -22,7 +25,8 @@ function refuse(text: string, why: string): never {
  */
 export function parseVolumeName(text: string, defaultDatastore: string): VolumeId {
   const at = text.lastIndexOf('@');
-  const name = at < 0 ? text : text.slice(0, at);
+  const whole = at < 0 ? text : text.slice(0, at);
+  const name = whole.replace(groupPrefixForm, '');
   const datastore = at < 0 ? defaultDatastore : text.slice(at + 1);
   // Names of shared volumes have the same limit, and what can be created must be mountable: so the prefix is extra.
   const limit = name.startsWith(baseVolumePrefix) ? maxNameLength + baseVolumePrefix.length : maxNameLength;
@@ -38,7 +42,7 @@ export function parseVolumeName(text: string, defaultDatastore: string): VolumeI
   if (snapshotForm.test(name))
     refuse(text, 'names that end in "-" and six digits are reserved for snapshots');
   if (!datastoreForm.test(datastore)) refuse(text, `"${datastore}" is no name of a datastore`);
-  return { datastore, name };
+  return { datastore, name: whole };
 }
 
 /** The full name: `name@datastore`. */

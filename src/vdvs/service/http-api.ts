@@ -1,6 +1,4 @@
-import type { TLSSocket } from 'node:tls';
 import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express';
-import type { z } from 'zod';
 import { errorTraits, toVolumeError, VolumeError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import {
@@ -10,38 +8,27 @@ import {
   detachRequestSchema,
   formattedRequestSchema,
 } from '../api.ts';
+import { concealGroups } from '../rules/group-names.ts';
+import { plainView, type Tenants } from '../rules/tenants.ts';
 import type { VolumeId } from '../types.ts';
+import type { AdminRoutes } from './admin-routes.ts';
 import type { Attachments } from './attachments.ts';
+import { bodyOf, callerNode, pathPart } from './http-request.ts';
 import type { Volumes } from './volumes.ts';
 
 /** The service's operations behind HTTP. */
 export interface HttpApiParts {
   readonly volumes: Volumes;
   readonly attachments: Attachments;
+  /** What the names mean that the caller uses. */
+  readonly tenants: Tenants;
+  /** Routes of the administrator. */
+  readonly admin: AdminRoutes;
   readonly log: Log;
 }
 
-/** The node that the caller's certificate names. @throws VolumeError `denied` when there is none. */
-function callerNode(request: Request): string {
-  const certificate = (request.socket as TLSSocket).getPeerCertificate();
-  const name = certificate.subject?.CN;
-  if (typeof name === 'string' && name !== '') return name;
-  throw new VolumeError('denied', 'the client certificate names no node');
-}
-
-function body<T>(schema: z.ZodType<T>, request: Request): T {
-  const parsed = schema.safeParse(request.body);
-  if (parsed.success) return parsed.data;
-  const why = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
-  throw new VolumeError('invalid', `malformed request: ${why}`);
-}
-
 function volumeOf(request: Request): VolumeId {
-  const { datastore, name } = request.params;
-  if (typeof datastore !== 'string' || typeof name !== 'string') {
-    throw new VolumeError('invalid', 'malformed request: no volume');
-  }
-  return { datastore, name };
+  return { datastore: pathPart(request, 'datastore'), name: pathPart(request, 'name') };
 }
 
 /** Ends when the caller hangs up: nothing is to be granted to somebody who is not there any more. */
@@ -52,47 +39,57 @@ function untilGone(response: Response): AbortSignal {
 }
 
 /** The vDVS service's HTTP API. The caller is who its certificate says, whatever the request says. */
-export function createHttpApi({ volumes, attachments, log }: HttpApiParts): Express {
+export function createHttpApi({ volumes, attachments, tenants, admin, log }: HttpApiParts): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
   app.use(express.json({ limit: '1mb' }));
   const one = `${apiPrefix}/volumes/:datastore/:name`;
+  const meant = (request: Request, use?: 'remove') =>
+    tenants.resolve(callerNode(request), volumeOf(request), use);
 
   app.get(`${apiPrefix}/health`, (_request, response) => {
     response.json({});
   });
-  app.get(`${apiPrefix}/volumes`, async (_request, response) => {
-    response.json({ volumes: await volumes.list() });
+  app.get(`${apiPrefix}/self`, async (request, response) => {
+    response.json(await tenants.self(callerNode(request)));
+  });
+  app.get(`${apiPrefix}/volumes`, async (request, response) => {
+    response.json({ volumes: await tenants.visible(callerNode(request), await volumes.list()) });
   });
   app.post(`${apiPrefix}/volumes`, async (request, response) => {
-    const { name, datastore, options, host } = body(createRequestSchema, request);
+    const { name, datastore, options: given, host } = bodyOf(createRequestSchema, request);
     const caller = { node: callerNode(request), host };
-    response.json(await volumes.create(caller, { name, datastore }, options));
+    const { id, options } = await tenants.resolveNew(caller.node, { name, datastore }, given);
+    response.json(plainView(await volumes.create(caller, id, options)));
   });
   app.get(one, async (request, response) => {
-    response.json(await volumes.get(volumeOf(request)));
+    response.json(plainView(await volumes.get(await meant(request))));
   });
   app.delete(one, async (request, response) => {
-    await volumes.remove(volumeOf(request));
+    await volumes.remove(await meant(request, 'remove'));
     response.json({});
   });
   app.post(`${one}/attach`, async (request, response) => {
-    const { lease, host, waitMs } = body(attachRequestSchema, request);
+    const { lease, host, waitMs } = bodyOf(attachRequestSchema, request);
     const caller = { node: callerNode(request), host };
     const signal = untilGone(response);
-    response.json(await attachments.attach(caller, volumeOf(request), { lease, waitMs }, signal));
+    const id = await meant(request);
+    response.json(plainView(await attachments.attach(caller, id, { lease, waitMs }, signal)));
   });
   app.post(`${one}/detach`, async (request, response) => {
-    const { epoch, clean } = body(detachRequestSchema, request);
-    await attachments.detach({ node: callerNode(request), host: '' }, volumeOf(request), epoch, clean);
+    const { epoch, clean } = bodyOf(detachRequestSchema, request);
+    const id = await meant(request);
+    await attachments.detach({ node: callerNode(request), host: '' }, id, epoch, clean);
     response.json({});
   });
   app.post(`${one}/formatted`, async (request, response) => {
-    const { epoch } = body(formattedRequestSchema, request);
-    await attachments.formatted({ node: callerNode(request), host: '' }, volumeOf(request), epoch);
+    const { epoch } = bodyOf(formattedRequestSchema, request);
+    const id = await meant(request);
+    await attachments.formatted({ node: callerNode(request), host: '' }, id, epoch);
     response.json({});
   });
+  admin.mount(app);
 
   app.use((request) => {
     throw new VolumeError('invalid', `${request.method} ${request.path} is not part of this API`);
@@ -106,7 +103,9 @@ export function createHttpApi({ volumes, attachments, log }: HttpApiParts): Expr
       error: error.message,
     });
     if (response.destroyed || response.headersSent) return;
-    response.status(errorTraits[error.code].httpStatus).json({ code: error.code, message: error.message });
+    response
+      .status(errorTraits[error.code].httpStatus)
+      .json({ code: error.code, message: concealGroups(error.message) });
   };
   app.use(onError);
   return app;

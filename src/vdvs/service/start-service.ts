@@ -3,26 +3,52 @@ import type { Clock } from '../../lib/clock.ts';
 import type { Log } from '../../lib/log.ts';
 import type { NodeIdentitySource } from '../../lib/node-identity.ts';
 import type { DatastoreBackend } from '../backends/backend.ts';
+import { createRulesGate } from '../rules/gate.ts';
+import type { NamedNode } from '../rules/group-changes.ts';
+import { createTenants } from '../rules/tenants.ts';
+import { createAdminConfig } from './admin-config.ts';
+import { createAdminGroups } from './admin-groups.ts';
+import { createAdminRoutes } from './admin-routes.ts';
+import { createAdminVolumes } from './admin-volumes.ts';
 import { createAttachments } from './attachments.ts';
 import { createHttpApi } from './http-api.ts';
 import { createServiceServer, type ServiceServer } from './service-server.ts';
 import { createVolumes } from './volumes.ts';
 
+/** What the service is made of. */
+export interface VdvsServiceParts {
+  readonly store: Store;
+  /** The first one is where hosts themselves live, as far as rules go. */
+  readonly backends: ReadonlyMap<string, DatastoreBackend>;
+  readonly identity: NodeIdentitySource;
+  readonly host: string;
+  readonly port: number;
+  readonly takeoverMarginMs: number;
+  /** The nodes of the Swarm. */
+  readonly nodes: () => Promise<readonly NamedNode[]>;
+  /** The node that created the shared volume above a base volume. */
+  readonly creatorOf: (baseVolume: string) => Promise<string | undefined>;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
 /** The whole service over a store and backends; `listen` starts it. */
-export function createService(parts: {
-  store: Store;
-  backends: ReadonlyMap<string, DatastoreBackend>;
-  identity: NodeIdentitySource;
-  host: string;
-  port: number;
-  takeoverMarginMs: number;
-  clock: Clock;
-  log: Log;
-}): ServiceServer {
-  const { identity, host, port, log } = parts;
+export function createService(given: VdvsServiceParts): ServiceServer {
+  const { identity, host, port, log } = given;
+  const datastores = [...given.backends.keys()];
+  const [hostDatastore = ''] = datastores;
+  const parts = { ...given, gate: createRulesGate({ ...given, hostDatastore }) };
+  const volumes = createVolumes(parts);
+  const removeVolume = (id: Parameters<typeof volumes.remove>[0]) => volumes.remove(id);
   const handler = createHttpApi({
-    volumes: createVolumes(parts),
+    volumes,
     attachments: createAttachments(parts),
+    tenants: createTenants({ ...given, hostDatastore }),
+    admin: createAdminRoutes({
+      groups: createAdminGroups({ ...given, datastores, removeVolume }),
+      volumes: createAdminVolumes({ ...given, volumes }),
+      config: createAdminConfig({ ...given, datastores }),
+    }),
     log,
   });
   return createServiceServer({ handler, identity, host, port, log });

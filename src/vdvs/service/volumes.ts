@@ -8,6 +8,7 @@ import type { DatastoreBackend, Disk } from '../backends/backend.ts';
 import { vdvsKeys } from '../keys.ts';
 import { parseVolumeName, renderVolumeName } from '../names.ts';
 import { differenceTo, parseBlockOptions, type RawOptions } from '../options.ts';
+import type { RulesGate } from '../rules/gate.ts';
 import type { VolumeId, VolumeRecord } from '../types.ts';
 import { type Read, readVolume, readVolumes, type VolumeState } from './records.ts';
 
@@ -21,6 +22,8 @@ export interface Caller {
 export interface ServiceParts {
   readonly store: Store;
   readonly backends: ReadonlyMap<string, DatastoreBackend>;
+  /** Stands before whatever makes a disk, changes its size or gives it to a node. */
+  readonly gate: RulesGate;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -145,7 +148,9 @@ export function createVolumes(parts: ServiceParts): Volumes {
         const state = await readVolume(store, id);
         if (!state.volume) {
           const record = newRecord(caller, id, options);
-          await store.txn(
+          const { sizeBytes, policy } = record.options;
+          await parts.gate.commitSize(
+            { caller, id, fromBytes: 0, toBytes: sizeBytes, policy },
             [{ key: vdvsKeys.volume(id), is: 'absent' }],
             [{ put: vdvsKeys.volume(id), value: record }],
           );

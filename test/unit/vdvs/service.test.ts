@@ -5,6 +5,7 @@ import { VolumeError } from '../../../src/lib/errors.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { ManualClock } from '../../../src/lib/manual-clock.ts';
 import type { DatastoreBackend, Disk } from '../../../src/vdvs/backends/backend.ts';
+import { createRulesGate } from '../../../src/vdvs/rules/gate.ts';
 import { createAttachments } from '../../../src/vdvs/service/attachments.ts';
 import { createVolumes } from '../../../src/vdvs/service/volumes.ts';
 
@@ -63,6 +64,7 @@ describe('the vDVS service', () => {
         clock,
         log: silentLog,
         takeoverMarginMs: marginMs,
+        gate: gateOf(store.client()),
       };
       return { volumes: createVolumes(parts), attachments: createAttachments(parts) };
     });
@@ -74,6 +76,8 @@ describe('the vDVS service', () => {
     bobLease.release();
     await store.close();
   });
+  const gateOf = (of: MemoryStore) =>
+    createRulesGate({ store: of, clock, hostDatastore: 'ds', creatorOf: async () => undefined });
   const service = (index = 0) => {
     const found = services[index];
     if (!found) throw new Error('no such service');
@@ -131,7 +135,8 @@ describe('the vDVS service', () => {
   it('completes a volume whose creator died before the disk was made', async () => {
     disks.failures.push(new VolumeError('unavailable', 'gone'));
     const crashed = store.client();
-    const parts = { store: crashed, backends: new Map([['ds', disks.backend]]), clock, log: silentLog };
+    const backends = new Map([['ds', disks.backend]]);
+    const parts = { store: crashed, gate: gateOf(crashed), backends, clock, log: silentLog };
     const dying: DatastoreBackend = {
       ...disks.backend,
       create: async () => {
