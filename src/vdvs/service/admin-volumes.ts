@@ -63,6 +63,12 @@ export function createAdminVolumes(parts: {
         const what = wrong.length > 0 ? `${wrong.join(', ')} cannot be changed` : 'nothing to change';
         throw new VolumeError('invalid', `${what}; options that can be changed: ${changeable.join(', ')}`);
       }
+      if (groupOfName(named.name) === undefined) {
+        throw new VolumeError(
+          'invalid',
+          `volume ${named.name} belongs to a shared volume of vFile, whose file server has to write to it`,
+        );
+      }
       const { access, attachAs } = parseBlockOptions(options);
       const { rules } = await readRules(store);
       const id = {
