@@ -11,6 +11,7 @@ import { openBackends } from '../vdvs/backends/open-backends.ts';
 import { createManagers } from '../vdvs/managers.ts';
 import { readServiceSettings } from '../vdvs/service/settings.ts';
 import { createService } from '../vdvs/service/start-service.ts';
+import { creatorOfBase } from '../vfile/creator-of.ts';
 
 /** The vDVS service of one manager. */
 async function main(): Promise<void> {
@@ -47,6 +48,8 @@ async function main(): Promise<void> {
     host: settings.listen,
     port: settings.servicePort,
     takeoverMarginMs: settings.takeoverMarginMs,
+    nodes: async () => (await swarm.nodes()).map(({ id, hostname }) => ({ id, host: hostname })),
+    creatorOf: (baseVolume) => creatorOfBase(store, baseVolume),
     clock,
     log,
     failAt: createFailurePoint(settings.failAt, () => process.kill(process.pid, 'SIGKILL')),

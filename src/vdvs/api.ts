@@ -53,5 +53,9 @@ export const formattedRequestSchema = z.object({ epoch: z.number().int().positiv
 /** Body of every answer that is no success. */
 export const errorBodySchema = z.object({ code: z.string(), message: z.string() });
 
+/** `GET /v1/self`: the caller's vmgroup, and where its volumes are that are named without a datastore. */
+export const selfSchema = z.object({ vmgroup: z.string(), defaultDatastore: z.string() });
+export type Self = z.infer<typeof selfSchema>;
+
 /** Answers without content. */
 export const doneSchema = z.object({});

@@ -7,6 +7,9 @@ export const maxNameLength = 100;
 /** With this prefix vFile names the block volume behind a shared volume. */
 export const baseVolumePrefix = '_vF_';
 
+/** What the service puts before the names of a vmgroup's volumes; users cannot write it (see `rules/group-names.ts`). */
+export const groupPrefixForm = /^([0-9a-f]{8})\+/;
+
 const nameForm = /^[a-zA-Z0-9_][a-zA-Z0-9_.@-]*$/;
 const datastoreForm = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 const snapshotForm = /-\d{6}$/;
@@ -29,7 +32,8 @@ export interface DiskName {
  */
 export function parseDiskName(text: string, defaultDatastore: string): DiskName {
   const at = text.lastIndexOf('@');
-  const name = at < 0 ? text : text.slice(0, at);
+  const whole = at < 0 ? text : text.slice(0, at);
+  const name = whole.replace(groupPrefixForm, '');
   const datastore = at < 0 ? defaultDatastore : text.slice(at + 1);
   // Names of shared volumes have the same limit, and what can be created must be mountable: so the prefix is extra.
   const snapshot = snapshotForm.test(name);
@@ -47,7 +51,7 @@ export function parseDiskName(text: string, defaultDatastore: string): DiskName 
     );
   }
   if (!datastoreForm.test(datastore)) refuse(text, `"${datastore}" is no name of a datastore`);
-  return { id: { datastore, name }, snapshot };
+  return { id: { datastore, name: whole }, snapshot };
 }
 
 /**

@@ -4,6 +4,8 @@ import {
   doneSchema,
   type Grant,
   grantSchema,
+  type Self,
+  selfSchema,
   type VolumeView,
   volumeListSchema,
   volumeViewSchema,
@@ -14,6 +16,8 @@ import type { VolumeId } from './types.ts';
 
 /** The vDVS service as a node uses it. Every call says within its deadline what came of it. */
 export interface ServiceClient {
+  /** This node's vmgroup and default datastore. @throws VolumeError `denied` for a node that is locked out. */
+  self(): Promise<Self>;
   create(id: VolumeId, options: RawOptions): Promise<VolumeView>;
   get(id: VolumeId): Promise<VolumeView | undefined>;
   list(): Promise<VolumeView[]>;
@@ -36,6 +40,7 @@ export function createServiceClient(parts: ServiceClientParts): ServiceClient {
     call({ method: 'POST', path: pathOf(id, action), body, schema: doneSchema, ...times });
 
   return {
+    self: () => call({ method: 'GET', path: `${apiPrefix}/self`, schema: selfSchema, ...times }),
     create: (id, options) =>
       call({
         method: 'POST',

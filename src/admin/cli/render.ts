@@ -2,7 +2,8 @@ import Table from 'cli-table3';
 import type { z } from 'zod';
 import type { leaderAnswer, nodesAnswer, VolumeShown } from './answers.ts';
 
-const plain = {
+/** Tables without lines, as Docker prints them. */
+export const plain = {
   chars: Object.fromEntries(
     [
       'top',
@@ -58,7 +59,8 @@ export function renderVolumes(volumes: readonly VolumeShown[]): string {
   return table.toString();
 }
 
-function pairs(rows: readonly (readonly [string, string | undefined])[]): string {
+/** Names and values, one pair a line; without those that have no value. */
+export function pairs(rows: readonly (readonly [string, string | undefined])[]): string {
   const table = new Table(plain);
   for (const [name, value] of rows) {
     if (value !== undefined && value !== '') table.push([`${name}:`, value]);

@@ -60,8 +60,10 @@ export function createAttachments(parts: ServiceParts): Attachments {
       since: new Date(clock.now()).toISOString(),
     };
     const key = vdvsKeys.attachment(id);
-    const { done } = await store
-      .txn(
+    const { done } = await parts.gate
+      .commitAttach(
+        caller.node,
+        id,
         [
           { key: vdvsKeys.volume(id), modRevision: volume.modRevision },
           attachment ? { key, modRevision: attachment.modRevision } : { key, is: 'absent' },

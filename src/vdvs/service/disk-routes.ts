@@ -31,13 +31,6 @@ export interface DiskNames {
   shown(id: VolumeId): VolumeId;
 }
 
-/** One name space for all. */
-export const plainNames: DiskNames = {
-  ofAdmin: async (_vmgroup, id) => id,
-  ofNode: async (_node, id) => id,
-  shown: (id) => id,
-};
-
 /** Growing, snapshots and scans behind HTTP. Administrators name a group as `?vmgroup=`. */
 export function addDiskRoutes(app: Express, operations: DiskOperations, names: DiskNames): void {
   const { resizing, snapshots, scanner } = operations;

@@ -1,4 +1,4 @@
-import express, { type ErrorRequestHandler, type Express } from 'express';
+import express, { type ErrorRequestHandler, type Express, type Request } from 'express';
 import { errorTraits, toVolumeError, VolumeError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import {
@@ -8,6 +8,9 @@ import {
   detachRequestSchema,
   formattedRequestSchema,
 } from '../api.ts';
+import { concealGroups } from '../rules/group-names.ts';
+import { plainView, type Tenants } from '../rules/tenants.ts';
+import type { AdminRoutes } from './admin-routes.ts';
 import type { Attachments } from './attachments.ts';
 import { addDiskRoutes, type DiskNames, type DiskOperations } from './disk-routes.ts';
 import { bodyOf, callerNode } from './http-request.ts';
@@ -18,55 +21,70 @@ import type { Volumes } from './volumes.ts';
 export interface HttpApiParts {
   readonly volumes: Volumes;
   readonly attachments: Attachments;
+  /** What the names mean that the caller uses. */
+  readonly tenants: Tenants;
+  /** Routes of the administrator. */
+  readonly admin: AdminRoutes;
   readonly disks: DiskOperations;
   readonly names: DiskNames;
   readonly log: Log;
 }
 
 /** The vDVS service's HTTP API. The caller is who its certificate says, whatever the request says. */
-export function createHttpApi({ volumes, attachments, disks, names, log }: HttpApiParts): Express {
+export function createHttpApi(parts: HttpApiParts): Express {
+  const { volumes, attachments, tenants, admin, log } = parts;
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
   app.use(express.json({ limit: '1mb' }));
   const one = `${apiPrefix}/volumes/:datastore/:name`;
+  const meant = (request: Request, use?: 'remove') =>
+    tenants.resolve(callerNode(request), volumeOf(request), use);
 
   app.get(`${apiPrefix}/health`, (_request, response) => {
     response.json({});
   });
-  app.get(`${apiPrefix}/volumes`, async (_request, response) => {
-    response.json({ volumes: await volumes.list() });
+  app.get(`${apiPrefix}/self`, async (request, response) => {
+    response.json(await tenants.self(callerNode(request)));
+  });
+  app.get(`${apiPrefix}/volumes`, async (request, response) => {
+    response.json({ volumes: await tenants.visible(callerNode(request), await volumes.list()) });
   });
   app.post(`${apiPrefix}/volumes`, async (request, response) => {
-    const { name, datastore, options, host } = bodyOf(createRequestSchema, request);
+    const { name, datastore, options: given, host } = bodyOf(createRequestSchema, request);
     const caller = { node: callerNode(request), host };
-    response.json(await volumes.create(caller, { name, datastore }, options));
+    const { id, options } = await tenants.resolveNew(caller.node, { name, datastore }, given);
+    response.json(plainView(await volumes.create(caller, id, options)));
   });
   app.get(one, async (request, response) => {
-    response.json(await volumes.get(volumeOf(request)));
+    response.json(plainView(await volumes.get(await meant(request))));
   });
   app.delete(one, async (request, response) => {
-    await volumes.remove(volumeOf(request));
+    await volumes.remove(await meant(request, 'remove'));
     response.json({});
   });
   app.post(`${one}/attach`, async (request, response) => {
     const { lease, host, waitMs } = bodyOf(attachRequestSchema, request);
     const caller = { node: callerNode(request), host };
     const signal = untilGone(response);
-    response.json(await attachments.attach(caller, volumeOf(request), { lease, waitMs }, signal));
+    const id = await meant(request);
+    response.json(plainView(await attachments.attach(caller, id, { lease, waitMs }, signal)));
   });
   app.post(`${one}/detach`, async (request, response) => {
     const { epoch, clean } = bodyOf(detachRequestSchema, request);
-    await attachments.detach({ node: callerNode(request), host: '' }, volumeOf(request), epoch, clean);
+    const id = await meant(request);
+    await attachments.detach({ node: callerNode(request), host: '' }, id, epoch, clean);
     response.json({});
   });
   app.post(`${one}/formatted`, async (request, response) => {
     const { epoch } = bodyOf(formattedRequestSchema, request);
-    await attachments.formatted({ node: callerNode(request), host: '' }, volumeOf(request), epoch);
+    const id = await meant(request);
+    await attachments.formatted({ node: callerNode(request), host: '' }, id, epoch);
     response.json({});
   });
+  admin.mount(app);
 
-  addDiskRoutes(app, disks, names);
+  addDiskRoutes(app, parts.disks, parts.names);
 
   app.use((request) => {
     throw new VolumeError('invalid', `${request.method} ${request.path} is not part of this API`);
@@ -80,7 +98,9 @@ export function createHttpApi({ volumes, attachments, disks, names, log }: HttpA
       error: error.message,
     });
     if (response.destroyed || response.headersSent) return;
-    response.status(errorTraits[error.code].httpStatus).json({ code: error.code, message: error.message });
+    response
+      .status(errorTraits[error.code].httpStatus)
+      .json({ code: error.code, message: concealGroups(error.message) });
   };
   app.use(onError);
   return app;

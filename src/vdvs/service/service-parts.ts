@@ -1,10 +1,11 @@
-import type { Condition, Operation, Store, TxnResult } from '../../etcd/store.ts';
+import type { Store } from '../../etcd/store.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { VolumeError } from '../../lib/errors.ts';
 import type { FailurePoint } from '../../lib/failure-point.ts';
 import type { Log } from '../../lib/log.ts';
 import type { DatastoreBackend, Disk } from '../backends/backend.ts';
 import { renderVolumeName } from '../names.ts';
+import type { RulesGate } from '../rules/gate.ts';
 import type { VolumeId, VolumeRecord } from '../types.ts';
 
 /** Who asks: the node in the caller's certificate, and its host name for people. */
@@ -13,32 +14,12 @@ export interface Caller {
   readonly host: string;
 }
 
-/** A disk that comes to be or changes its size, in bytes. */
-export interface SizeChange {
-  readonly caller: Caller;
-  readonly id: VolumeId;
-  readonly fromBytes: number;
-  readonly toBytes: number;
-  /** Storage policy that a new volume asks for. */
-  readonly policy?: string | undefined;
-}
-
-/** Stands before each transaction that makes a disk or changes its size: rules and quotas become part of it. */
-export interface SizeGate {
-  /** @returns not done when one of `when` does not hold. @throws VolumeError `denied`, `no_space` naming the rule. */
-  commitSize(change: SizeChange, when: readonly Condition[], then: readonly Operation[]): Promise<TxnResult>;
-}
-
-/** No rules. */
-export function openGate(store: Store): SizeGate {
-  return { commitSize: (_change, when, then) => store.txn(when, then) };
-}
-
 /** What the service's operations need. */
 export interface ServiceParts {
   readonly store: Store;
   readonly backends: ReadonlyMap<string, DatastoreBackend>;
-  readonly gate: SizeGate;
+  /** Stands before whatever makes a disk, changes its size or gives it to a node. */
+  readonly gate: RulesGate;
   /** The Swarm's cluster ID: whose disks in a datastore are our own. */
   readonly cluster: () => Promise<string>;
   /** ms that a volume whose holder was lost waits beyond the holder's lease: for writes on their way. */

@@ -4,42 +4,68 @@ import type { FailurePoint } from '../../lib/failure-point.ts';
 import type { Log } from '../../lib/log.ts';
 import type { NodeIdentitySource } from '../../lib/node-identity.ts';
 import type { DatastoreBackend } from '../backends/backend.ts';
+import { createRulesGate } from '../rules/gate.ts';
+import type { NamedNode } from '../rules/group-changes.ts';
+import { createTenants } from '../rules/tenants.ts';
+import { createAdminConfig } from './admin-config.ts';
+import { createAdminGroups } from './admin-groups.ts';
+import { createAdminRoutes } from './admin-routes.ts';
+import { createAdminVolumes } from './admin-volumes.ts';
 import { createAttachments } from './attachments.ts';
-import { plainNames } from './disk-routes.ts';
+import { createDiskNames } from './disk-names.ts';
 import { createHttpApi } from './http-api.ts';
 import { createResizing } from './resize.ts';
 import { createScanner } from './scan.ts';
-import { openGate, type ServiceParts } from './service-parts.ts';
+import type { ServiceParts } from './service-parts.ts';
 import { createServiceServer, type ServiceServer } from './service-server.ts';
 import { createSnapshots } from './snapshots.ts';
 import { createVolumes } from './volumes.ts';
 
+/** What the service is made of. */
+export interface VdvsServiceParts {
+  readonly store: Store;
+  /** The first one is where hosts themselves live, as far as rules go. */
+  readonly backends: ReadonlyMap<string, DatastoreBackend>;
+  readonly identity: NodeIdentitySource;
+  readonly host: string;
+  readonly port: number;
+  readonly takeoverMarginMs: number;
+  /** The nodes of the Swarm. */
+  readonly nodes: () => Promise<readonly NamedNode[]>;
+  /** The node that created the shared volume above a base volume. */
+  readonly creatorOf: (baseVolume: string) => Promise<string | undefined>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly failAt?: FailurePoint;
+}
+
 /** The whole service over a store and backends; `listen` starts it. */
-export function createService(parts: {
-  store: Store;
-  backends: ReadonlyMap<string, DatastoreBackend>;
-  identity: NodeIdentitySource;
-  host: string;
-  port: number;
-  takeoverMarginMs: number;
-  clock: Clock;
-  log: Log;
-  failAt?: FailurePoint;
-}): ServiceServer {
-  const { identity, host, port, log } = parts;
-  const service: ServiceParts = {
-    ...parts,
-    gate: openGate(parts.store),
+export function createService(given: VdvsServiceParts): ServiceServer {
+  const { identity, host, port, log, store } = given;
+  const datastores = [...given.backends.keys()];
+  const [hostDatastore = ''] = datastores;
+  const tenants = createTenants({ ...given, hostDatastore });
+  const parts: ServiceParts = {
+    ...given,
+    gate: createRulesGate({ ...given, hostDatastore }),
     cluster: async () => (await identity.current()).clusterId,
   };
+  const volumes = createVolumes(parts);
+  const removeVolume = (id: Parameters<typeof volumes.remove>[0]) => volumes.remove(id);
   const handler = createHttpApi({
-    volumes: createVolumes(service),
-    attachments: createAttachments(service),
-    names: plainNames,
+    volumes,
+    attachments: createAttachments(parts),
+    tenants,
+    admin: createAdminRoutes({
+      groups: createAdminGroups({ ...given, datastores, removeVolume }),
+      volumes: createAdminVolumes({ ...parts, volumes }),
+      config: createAdminConfig({ ...given, datastores }),
+    }),
+    names: createDiskNames({ store, tenants }),
     disks: {
-      resizing: createResizing(service),
-      snapshots: createSnapshots(service),
-      scanner: createScanner(service),
+      resizing: createResizing(parts),
+      snapshots: createSnapshots(parts),
+      scanner: createScanner(parts),
     },
     log,
   });

@@ -82,6 +82,7 @@ describe('one disk on one host, with real loop devices and file systems', () => 
     };
     const absent = async () => Promise.reject(new VolumeError('unavailable', 'not here'));
     const client: ServiceClient = {
+      self: absent,
       create: absent,
       get: absent,
       list: absent,

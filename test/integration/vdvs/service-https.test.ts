@@ -37,6 +37,8 @@ describe('the connection to the vDVS service', () => {
       host: '127.0.0.1',
       port: 0,
       takeoverMarginMs: 0,
+      nodes: async () => [],
+      creatorOf: async () => undefined,
       clock: systemClock,
       log: silentLog,
     });

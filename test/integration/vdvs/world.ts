@@ -222,6 +222,8 @@ export async function startWorld(): Promise<World> {
     host: '127.0.0.1',
     port: await freePort(),
     takeoverMarginMs: 500,
+    nodes: async () => [],
+    creatorOf: async () => undefined,
     clock: systemClock,
     log: silentLog,
   });

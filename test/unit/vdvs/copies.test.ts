@@ -178,6 +178,7 @@ describe('a clone', () => {
     const asked: number[] = [];
     const ruled = world.service({
       gate: {
+        ...world.gate(),
         commitSize: async ({ fromBytes, toBytes }, when, then) => {
           asked.push(fromBytes, toBytes);
           return await world.store.txn(when, [...then, { put: '/quota', value: { v: 1 } }]);

@@ -115,6 +115,7 @@ describe('growing a volume', () => {
   it('asks the rules for the difference', async () => {
     const ruled = world.service({
       gate: {
+        ...world.gate(),
         commitSize: async ({ fromBytes, toBytes }) => {
           throw new VolumeError('denied', `quota: ${toBytes - fromBytes} more`);
         },

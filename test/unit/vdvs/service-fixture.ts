@@ -1,10 +1,12 @@
 import { createMemoryStore, type MemoryStore } from '../../../src/etcd/memory-store.ts';
+import type { Store } from '../../../src/etcd/store.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { ManualClock } from '../../../src/lib/manual-clock.ts';
+import { createRulesGate } from '../../../src/vdvs/rules/gate.ts';
 import { createAttachments } from '../../../src/vdvs/service/attachments.ts';
 import { createResizing } from '../../../src/vdvs/service/resize.ts';
 import { createScanner } from '../../../src/vdvs/service/scan.ts';
-import { openGate, type ServiceParts } from '../../../src/vdvs/service/service-parts.ts';
+import type { ServiceParts } from '../../../src/vdvs/service/service-parts.ts';
 import { createSnapshots } from '../../../src/vdvs/service/snapshots.ts';
 import { createVolumes } from '../../../src/vdvs/service/volumes.ts';
 import type { VolumeId } from '../../../src/vdvs/types.ts';
@@ -43,7 +45,7 @@ export class ServiceWorld {
     const store = overrides.store ?? this.store.client();
     return serviceOf({
       store,
-      gate: openGate(store),
+      gate: this.gate(store),
       backends: this.backends,
       cluster: async () => 'ours',
       takeoverMarginMs: marginMs,
@@ -51,6 +53,12 @@ export class ServiceWorld {
       log: silentLog,
       ...overrides,
     });
+  }
+
+  /** Without rules everything is allowed. */
+  gate(store: Store = this.store.client()) {
+    const { clock } = this;
+    return createRulesGate({ store, clock, hostDatastore: 'ds', creatorOf: async () => undefined });
   }
 
   id(name: string, datastore = 'ds'): VolumeId {

@@ -5,8 +5,8 @@ import { VolumeError } from '../../../src/lib/errors.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { ManualClock } from '../../../src/lib/manual-clock.ts';
 import type { DatastoreBackend } from '../../../src/vdvs/backends/backend.ts';
+import { createRulesGate } from '../../../src/vdvs/rules/gate.ts';
 import { createAttachments } from '../../../src/vdvs/service/attachments.ts';
-import { openGate } from '../../../src/vdvs/service/service-parts.ts';
 import { createVolumes } from '../../../src/vdvs/service/volumes.ts';
 import { memoryBackend } from './memory-backend.ts';
 
@@ -35,7 +35,7 @@ describe('the vDVS service', () => {
     services = [0, 1].map(() => {
       const parts = {
         store: store.client(),
-        gate: openGate(store.client()),
+        gate: gateOf(store.client()),
         backends: new Map([['ds', disks.backend]]),
         clock,
         log: silentLog,
@@ -51,6 +51,8 @@ describe('the vDVS service', () => {
     bobLease.release();
     await store.close();
   });
+  const gateOf = (of: MemoryStore) =>
+    createRulesGate({ store: of, clock, hostDatastore: 'ds', creatorOf: async () => undefined });
   const service = (index = 0) => {
     const found = services[index];
     if (!found) throw new Error('no such service');
@@ -110,7 +112,7 @@ describe('the vDVS service', () => {
     const crashed = store.client();
     const parts = {
       store: crashed,
-      gate: openGate(crashed),
+      gate: gateOf(crashed),
       backends: new Map([['ds', disks.backend]]),
       clock,
       log: silentLog,

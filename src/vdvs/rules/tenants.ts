@@ -1,0 +1,89 @@
+import type { Store } from '../../etcd/store.ts';
+import type { Grant, VolumeView } from '../api.ts';
+import type { VolumeId, VolumeRecord } from '../types.ts';
+import { groupOfNode, requireCreate, requireGroup } from './decide.ts';
+import { groupOfName, internalName, plainName, requirePlain } from './group-names.ts';
+import { readRules } from './read-rules.ts';
+import { hostDatastoreName } from './types.ts';
+
+/** What names mean for a node: its group's volumes and no others. */
+export interface Tenants {
+  /**
+   * The volume that a node means.
+   * @param use `remove` also checks that its group may.
+   * @throws VolumeError `denied` for a node that is locked out, `invalid` for a name that nobody can have.
+   */
+  resolve(node: string, named: VolumeId, use?: 'remove'): Promise<VolumeId>;
+  /** As `resolve` for a new volume and the source in its options. */
+  resolveNew(
+    node: string,
+    named: VolumeId,
+    options: Readonly<Record<string, string>>,
+  ): Promise<{ id: VolumeId; options: Readonly<Record<string, string>> }>;
+  /** Those of the volumes that the node's group has, as it knows them. */
+  visible(node: string, views: readonly VolumeView[]): Promise<VolumeView[]>;
+  /** The node's group, and where its volumes are that are named without a datastore. */
+  self(node: string): Promise<{ vmgroup: string; defaultDatastore: string }>;
+}
+
+function plainRecord(record: VolumeRecord): VolumeRecord {
+  const { cloneFrom } = record.options;
+  const options =
+    cloneFrom === undefined ? record.options : { ...record.options, cloneFrom: plainName(cloneFrom) };
+  return { ...record, name: plainName(record.name), options };
+}
+
+/** A view as the users of its group know it. */
+export function plainView<T extends VolumeView | Grant>(view: T): T {
+  return { ...view, record: plainRecord(view.record) };
+}
+
+/** Names over the rules in the store. */
+export function createTenants({ store, hostDatastore }: { store: Store; hostDatastore: string }): Tenants {
+  return {
+    async resolve(node, named, use) {
+      requirePlain(named);
+      const { rules } = await readRules(store);
+      const group = requireGroup(rules, node);
+      const id = { datastore: named.datastore, name: internalName(group.id, named.name) };
+      if (use === 'remove' && groupOfName(id.name) !== undefined) {
+        requireCreate(group, id, hostDatastore, 'delete');
+      }
+      return id;
+    },
+
+    async resolveNew(node, named, options) {
+      requirePlain(named);
+      const { rules } = await readRules(store);
+      const group = requireGroup(rules, node);
+      const inside = ({ datastore, name }: VolumeId) => ({ datastore, name: internalName(group.id, name) });
+      const from = options['clone-from'];
+      if (from === undefined) return { id: inside(named), options };
+      requirePlain({ datastore: named.datastore, name: from });
+      // The mark comes before the name, so a datastore behind it stays what it is.
+      return { id: inside(named), options: { ...options, 'clone-from': internalName(group.id, from) } };
+    },
+
+    async visible(node, views) {
+      const { rules, configured } = await readRules(store);
+      if (!configured) return [...views];
+      const group = groupOfNode(rules, node);
+      return views
+        .filter(({ record }) => {
+          const owner = groupOfName(record.name);
+          return group !== undefined && (owner === undefined || owner === group.id);
+        })
+        .map(plainView);
+    },
+
+    async self(node) {
+      const { rules } = await readRules(store);
+      const group = requireGroup(rules, node);
+      const { defaultDatastore } = group;
+      return {
+        vmgroup: group.name,
+        defaultDatastore: defaultDatastore === hostDatastoreName ? hostDatastore : defaultDatastore,
+      };
+    },
+  };
+}
