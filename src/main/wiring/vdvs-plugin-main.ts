@@ -103,7 +103,7 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
     nodeId: async () => (await identity.current()).nodeId,
     mountRoot: settings.mountRoot,
     datastores: settings.datastores,
-    defaultDatastore: settings.defaultDatastore,
+    configuredDatastore: settings.defaultDatastore,
     attachMs: settings.attachMs,
     clock,
     log,

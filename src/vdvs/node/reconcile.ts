@@ -3,7 +3,7 @@ import { toVolumeError } from '../../lib/errors.ts';
 import type { KeyedQueue } from '../../lib/keyed-queue.ts';
 import type { Log } from '../../lib/log.ts';
 import type { EngineContainers } from '../../swarm/swarm.ts';
-import { parseVolumeName, renderVolumeName } from '../names.ts';
+import { renderVolumeName } from '../names.ts';
 import type { ServiceClient } from '../service-client.ts';
 import type { VolumeId } from '../types.ts';
 import type { BlockVolumes } from './block-volumes.ts';
@@ -23,7 +23,6 @@ export interface ReconcilerParts {
   readonly nodeId: () => Promise<string>;
   readonly mountRoot: string;
   readonly datastores: ReadonlyMap<string, string>;
-  readonly defaultDatastore: string;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -90,18 +89,11 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
   const dropUnused = async () => {
     const inherited = table.all().filter((mount) => mount.inherited.size > 0);
     if (inherited.length === 0) return;
-    const used = new Set(
-      (await parts.engine.volumesInUse()).flatMap(({ volume }) => {
-        try {
-          return [renderVolumeName(parseVolumeName(volume, parts.defaultDatastore))];
-        } catch {
-          return [];
-        }
-      }),
-    );
+    const used = new Set((await parts.engine.volumesInUse()).map(({ volume }) => volume));
     for (const mount of inherited) {
       const key = renderVolumeName(mount);
-      const looks = used.has(key) ? 0 : (unusedLooks.get(key) ?? 0) + 1;
+      // Without its datastore the name may have meant another one when it was mounted.
+      const looks = used.has(key) || used.has(mount.name) ? 0 : (unusedLooks.get(key) ?? 0) + 1;
       unusedLooks.set(key, looks);
       // Once could be a container on its way up.
       if (looks >= times.looks) await queue.run(key, () => drop(mount));

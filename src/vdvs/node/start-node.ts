@@ -8,6 +8,7 @@ import type { GrowClient } from '../disk-clients.ts';
 import type { GuardClient } from '../guard/guard-client.ts';
 import type { ServiceClient } from '../service-client.ts';
 import { type BlockVolumeParts, createBlockVolumes } from './block-volumes.ts';
+import { createDefaultDatastore } from './default-datastore.ts';
 import { createGrowMount, runGrowLoop } from './grow.ts';
 import type { MountTable } from './mount-table.ts';
 import type { MountEntry } from './mountinfo.ts';
@@ -23,7 +24,8 @@ export interface VdvsNodeParts extends Omit<BlockVolumeParts, 'onUncertain' | 'g
   readonly engine: EngineContainers;
   readonly readMounts: () => Promise<MountEntry[]>;
   readonly nodeId: () => Promise<string>;
-  readonly defaultDatastore: string;
+  /** Of names without one, where the service is too old to know. */
+  readonly configuredDatastore: string;
   readonly attachMs: number;
   readonly clock: Clock;
   readonly log: Log;
@@ -61,7 +63,9 @@ export async function startVdvsNode(parts: VdvsNodeParts): Promise<VdvsNode> {
   void reconciler.run(stop.signal);
   void runGrowLoop({ ...parts, client: parts.growClient, grow, queue }, stop.signal);
 
-  const driver = createVdvsDriver({ ...parts, volumes, queue, leaseSignal: () => guard.leaseSignal() });
+  const defaultDatastore = createDefaultDatastore({ ...parts, configured: parts.configuredDatastore });
+  const leaseSignal = () => guard.leaseSignal();
+  const driver = createVdvsDriver({ ...parts, defaultDatastore, volumes, queue, leaseSignal });
   return {
     driver,
     async closeAll() {

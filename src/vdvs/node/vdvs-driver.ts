@@ -5,10 +5,11 @@ import type { Log } from '../../lib/log.ts';
 import type { DriverVolume, VolumeDriver } from '../../plugin/volume-driver.ts';
 import type { VolumeView } from '../api.ts';
 import { parseVolumeName, renderVolumeName, withFullSource } from '../names.ts';
-import { parseBlockOptions } from '../options.ts';
+import { parseBlockOptions, type RawOptions } from '../options.ts';
 import type { ServiceClient } from '../service-client.ts';
 import type { VolumeId } from '../types.ts';
 import type { BlockVolumes } from './block-volumes.ts';
+import type { DefaultDatastore } from './default-datastore.ts';
 import { inspectStatus } from './inspect-status.ts';
 import type { MountTable } from './mount-table.ts';
 
@@ -24,7 +25,7 @@ export interface VdvsDriverParts {
   readonly queue: KeyedQueue;
   /** Aborted when the lease is lost; a new one each time. */
   readonly leaseSignal: () => AbortSignal;
-  readonly defaultDatastore: string;
+  readonly defaultDatastore: DefaultDatastore;
   /** ms that a mount waits for another host to let go of the volume. */
   readonly attachMs: number;
   readonly clock: Clock;
@@ -34,9 +35,25 @@ export interface VdvsDriverParts {
 /** Block volumes behind Docker's protocol. */
 export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
   const { client, volumes, table, queue, clock, log } = parts;
-  const known: { list: VolumeView[] | undefined } = { list: undefined };
+  const known: { list: VolumeView[] | undefined; datastore: string } = { list: undefined, datastore: '' };
 
-  const parse = (name: string) => parseVolumeName(name, parts.defaultDatastore);
+  const parse = async (name: string) => {
+    if (name.includes('@')) return parseVolumeName(name, '');
+    // What nobody can have is refused before anybody is asked.
+    parseVolumeName(name, 'any');
+    return parseVolumeName(name, await parts.defaultDatastore.current());
+  };
+  const fullSource = async (options: RawOptions) =>
+    options['clone-from'] === undefined
+      ? options
+      : withFullSource(options, await parts.defaultDatastore.current());
+  /** What was mounted under a name, also when names without datastore mean another one since. */
+  const mountedAs = (name: string, mountId: string) =>
+    table
+      .all()
+      .find(
+        (mount) => [mount.name, renderVolumeName(mount)].includes(name) && Object.hasOwn(mount.ids, mountId),
+      );
   const serial = <T>(id: VolumeId, work: () => Promise<T>) => queue.run(renderVolumeName(id), work);
 
   const encode = (name: string, view: VolumeView): DriverVolume => ({
@@ -45,19 +62,19 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
     createdAt: view.record.createdAt,
   });
 
-  const shortName = (id: VolumeId) =>
-    id.datastore === parts.defaultDatastore && !id.name.includes('@') ? id.name : renderVolumeName(id);
+  const shortName = (id: VolumeId, defaultDatastore: string) =>
+    id.datastore === defaultDatastore && !id.name.includes('@') ? id.name : renderVolumeName(id);
 
   return {
     async create(name, options) {
-      const id = parse(name);
       // Here as well as in the service: a bad option is refused also while no manager can be reached.
       parseBlockOptions(options);
-      await client.create(id, withFullSource(options, parts.defaultDatastore));
+      const id = await parse(name);
+      await client.create(id, await fullSource(options));
     },
 
     async remove(name) {
-      const id = parse(name);
+      const id = await parse(name);
       await serial(id, async () => {
         const mount = table.get(id);
         if (mount) {
@@ -72,8 +89,8 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
     },
 
     async mount(name, mountId) {
-      const id = parse(name);
       const asked = clock.monotonic();
+      const id = await parse(name);
       return await serial(id, async () => {
         let mount = table.get(id);
         if (mount && !(await volumes.usable(mount))) {
@@ -108,14 +125,16 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
     },
 
     async unmount(name, mountId) {
-      const id = parse(name);
+      const given = () => log.info('unmount of something that is not mounted', { volume: name, id: mountId });
+      const id = mountedAs(name, mountId) ?? (await parse(name).catch(() => undefined));
+      // Nobody can say what the name means, so nothing of it was ever mounted by this process.
+      if (!id) return given();
       await serial(id, async () => {
         const mount = table.get(id);
         const count = mount?.ids[mountId];
         if (!mount || count === undefined) {
           // Given up already: after a loss of the lease, or in an earlier life.
-          log.info('unmount of something that is not mounted', { volume: name, id: mountId });
-          return;
+          return given();
         }
         if (count > 1) mount.ids[mountId] = count - 1;
         else delete mount.ids[mountId];
@@ -128,29 +147,29 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
     },
 
     async path(name) {
-      return table.get(parse(name))?.mountpoint ?? '';
+      return table.get(await parse(name))?.mountpoint ?? '';
     },
 
     async get(name) {
-      let id: VolumeId;
-      try {
-        id = parse(name);
-      } catch {
+      const id = await parse(name).catch((thrown) => {
         // No volume can have this name.
-        return undefined;
-      }
+        if (toVolumeError(thrown).code === 'invalid') return undefined;
+        throw thrown;
+      });
+      if (!id) return undefined;
       const view = await client.get(id);
       return view ? { ...encode(name, view), status: inspectStatus(view) } : undefined;
     },
 
     async list() {
       try {
+        known.datastore = await parts.defaultDatastore.current();
         known.list = await client.list();
       } catch (thrown) {
         if (!known.list) throw thrown;
         log.warn('list answers what was last known', { error: toVolumeError(thrown).message });
       }
-      return known.list.map((view) => encode(shortName(view.record), view));
+      return known.list.map((view) => encode(shortName(view.record, known.datastore), view));
     },
   };
 }
