@@ -1,3 +1,4 @@
+import type { Express } from 'express';
 import type { Store } from '../../etcd/store.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { FailurePoint } from '../../lib/failure-point.ts';
@@ -39,35 +40,37 @@ export interface VdvsServiceParts {
   readonly failAt?: FailurePoint;
 }
 
-/** The whole service over a store and backends; `listen` starts it. */
-export function createService(given: VdvsServiceParts): ServiceServer {
-  const { identity, host, port, log, store } = given;
+/** What the API needs besides: whose disks in a datastore are this cluster's own. */
+type ApiParts = Omit<VdvsServiceParts, 'identity' | 'host' | 'port'> & Pick<ServiceParts, 'cluster'>;
+
+/** The service's API over a store and backends. */
+export function createServiceApi(given: ApiParts): Express {
   const datastores = [...given.backends.keys()];
   const [hostDatastore = ''] = datastores;
   const tenants = createTenants({ ...given, hostDatastore });
-  const parts: ServiceParts = {
-    ...given,
-    gate: createRulesGate({ ...given, hostDatastore }),
-    cluster: async () => (await identity.current()).clusterId,
-  };
+  const parts: ServiceParts = { ...given, gate: createRulesGate({ ...given, hostDatastore }) };
   const volumes = createVolumes(parts);
-  const removeVolume = (id: Parameters<typeof volumes.remove>[0]) => volumes.remove(id);
-  const handler = createHttpApi({
+  return createHttpApi({
     volumes,
     attachments: createAttachments(parts),
     tenants,
     admin: createAdminRoutes({
-      groups: createAdminGroups({ ...given, datastores, removeVolume }),
+      groups: createAdminGroups({ ...given, datastores, removeVolume: (id) => volumes.remove(id) }),
       volumes: createAdminVolumes({ ...parts, volumes }),
       config: createAdminConfig({ ...given, datastores }),
     }),
-    names: createDiskNames({ store, tenants }),
+    names: createDiskNames({ ...given, tenants }),
     disks: {
       resizing: createResizing(parts),
       snapshots: createSnapshots(parts),
       scanner: createScanner(parts),
     },
-    log,
+    log: given.log,
   });
-  return createServiceServer({ handler, identity, host, port, log });
+}
+
+/** The whole service; `listen` starts it. */
+export function createService(parts: VdvsServiceParts): ServiceServer {
+  const cluster = async () => (await parts.identity.current()).clusterId;
+  return createServiceServer({ ...parts, handler: createServiceApi({ ...parts, cluster }) });
 }
