@@ -1,9 +1,11 @@
 import { createInterface } from 'node:readline/promises';
 import { CommanderError } from 'commander';
 import { createVdvsAdminClient } from '../admin/vdvs-cli/client.ts';
+import { addCompletion } from '../admin/vdvs-cli/completion.ts';
 import { createVdvsProgram, throwInsteadOfExit } from '../admin/vdvs-cli/program.ts';
 import { systemClock as clock } from '../lib/clock.ts';
 import { errorTraits, toVolumeError } from '../lib/errors.ts';
+import { endIfLoadOnly } from '../lib/load-only.ts';
 import { silentLog } from '../lib/log.ts';
 import { createSwarmCertificates } from '../lib/swarm-certificates.ts';
 import { version } from '../lib/version.ts';
@@ -26,6 +28,7 @@ async function confirm(question: string): Promise<boolean | undefined> {
 
 /** The `vdvs` command; runs where a manager's certificate is, for example in the service's container. */
 async function main(): Promise<void> {
+  endIfLoadOnly();
   const settings = readServiceSettings(process.env);
   const ends: (() => void)[] = [];
   const program = createVdvsProgram({
@@ -44,6 +47,7 @@ async function main(): Promise<void> {
     confirm,
     version,
   });
+  addCompletion(program);
   throwInsteadOfExit(program);
   try {
     await program.parseAsync();

@@ -30,6 +30,10 @@ export interface RulesNode {
 export interface RulesWorld {
   readonly dir: string;
   readonly store: Store;
+  /** Of the first service. */
+  readonly port: number;
+  /** Folder of the manager's certificate. */
+  readonly certificates: string;
   readonly nodes: readonly [RulesNode, RulesNode, RulesNode];
   /** Node ID of the creator of a shared volume, by its base volume. */
   readonly creators: Map<string, string>;
@@ -126,6 +130,8 @@ export async function startRulesWorld(): Promise<RulesWorld> {
   return {
     dir,
     store,
+    port: ports[0] ?? 0,
+    certificates: join(dir, 'ca', 'm1'),
     nodes,
     creators,
     vdvs: (...args) => vdvsAs('m1', ...args),
