@@ -3,7 +3,7 @@ import { volumeRecordSchema } from './types.ts';
 
 const volumeIdSchema = z.object({ datastore: z.string(), name: z.string() });
 
-/** `POST /v1/volumes/<datastore>/<name>/resize`. */
+/** `POST /v1/admin/volumes/<datastore>/<name>/resize`. */
 export const resizeRequestSchema = z.object({
   /** As users write it, for example `20gb`. */
   size: z.string(),
@@ -23,13 +23,13 @@ export const tasksSchema = z.object({
   grow: z.array(z.object({ volume: volumeIdSchema, sizeBytes: z.number().int().positive() })),
 });
 
-/** `POST /v1/volumes/<datastore>/<name>/snapshots`. */
+/** `POST /v1/admin/volumes/<datastore>/<name>/snapshots`. */
 export const snapshotRequestSchema = z.object({ host: z.string() });
 export const snapshotSchema = z.object({ record: volumeRecordSchema });
-/** `GET` of the same, and of `/v1/snapshots`. */
+/** `GET` of the same, and of `/v1/admin/snapshots`. */
 export const snapshotListSchema = z.object({ snapshots: z.array(volumeRecordSchema) });
 
-/** `POST /v1/datastores/<datastore>/scan`. */
+/** `POST /v1/admin/datastores/<datastore>/scan`. */
 export const scanRequestSchema = z.object({ adopt: z.boolean(), dryRun: z.boolean() });
 export const scanReportSchema = z.object({
   disks: z.array(

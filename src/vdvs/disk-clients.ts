@@ -1,3 +1,4 @@
+import { adminPrefix } from './admin-api.ts';
 import { apiPrefix, doneSchema, type VolumeView, volumeViewSchema } from './api.ts';
 import {
   type ScanReport,
@@ -31,6 +32,10 @@ export interface DiskAdminClient {
   snapshots(volume?: AdminVolumeId): Promise<VolumeRecord[]>;
   removeSnapshot(id: AdminVolumeId): Promise<void>;
   scan(datastore: string, request: { adopt: boolean; dryRun: boolean }): Promise<ScanReport>;
+}
+
+function adminPath(id: VolumeId, action: string): string {
+  return pathOf(id, action).replace(apiPrefix, adminPrefix);
 }
 
 function inGroup(path: string, { vmgroup }: AdminVolumeId): string {
@@ -75,7 +80,7 @@ export function createDiskAdminClient(parts: ServiceClientParts): DiskAdminClien
     resize: (id, size) =>
       call({
         method: 'POST',
-        path: inGroup(pathOf(id, 'resize'), id),
+        path: inGroup(adminPath(id, 'resize'), id),
         body: { size, host },
         schema: volumeViewSchema,
         ...longTimes,
@@ -85,22 +90,22 @@ export function createDiskAdminClient(parts: ServiceClientParts): DiskAdminClien
     async createSnapshot(volume) {
       // Asked twice it is taken twice: only who refused at once is followed by another manager.
       const times = { patienceMs: longTimes.deadlineMs, deadlineMs: longTimes.deadlineMs };
-      const path = inGroup(pathOf(volume, 'snapshots'), volume);
+      const path = inGroup(adminPath(volume, 'snapshots'), volume);
       return (await call({ method: 'POST', path, body: { host }, schema: snapshotSchema, ...times })).record;
     },
     async snapshots(volume) {
-      const path = volume ? inGroup(pathOf(volume, 'snapshots'), volume) : `${apiPrefix}/snapshots`;
+      const path = volume ? inGroup(adminPath(volume, 'snapshots'), volume) : `${adminPrefix}/snapshots`;
       return (await call({ method: 'GET', path, schema: snapshotListSchema, ...callTimes })).snapshots;
     },
     async removeSnapshot(id) {
       const [datastore, name] = [id.datastore, id.name].map(encodeURIComponent);
-      const path = inGroup(`${apiPrefix}/snapshots/${datastore}/${name}`, id);
+      const path = inGroup(`${adminPrefix}/snapshots/${datastore}/${name}`, id);
       await call({ method: 'DELETE', path, schema: doneSchema, ...callTimes, doneBefore: 'not_found' });
     },
     scan: (datastore, request) =>
       call({
         method: 'POST',
-        path: `${apiPrefix}/datastores/${encodeURIComponent(datastore)}/scan`,
+        path: `${adminPrefix}/datastores/${encodeURIComponent(datastore)}/scan`,
         body: request,
         schema: scanReportSchema,
         ...longTimes,

@@ -1,4 +1,5 @@
 import type { Express, Request } from 'express';
+import { adminPrefix } from '../admin-api.ts';
 import { apiPrefix } from '../api.ts';
 import {
   grownRequestSchema,
@@ -8,7 +9,7 @@ import {
   tasksRequestSchema,
 } from '../disk-api.ts';
 import type { VolumeId, VolumeRecord } from '../types.ts';
-import { bodyOf, callerNode, pathPart, requireManager } from './http-request.ts';
+import { bodyOf, callerNode, pathPart } from './http-request.ts';
 import { untilGone, volumeOf } from './http-volume.ts';
 import type { Resizing } from './resize.ts';
 import type { Scanner } from './scan.ts';
@@ -31,24 +32,27 @@ export interface DiskNames {
   shown(id: VolumeId): VolumeId;
 }
 
-/** Growing, snapshots and scans behind HTTP. Administrators name a group as `?vmgroup=`. */
+/**
+ * Growing, snapshots and scans behind HTTP. What is below the administrator's prefix is for managers, which `admin-routes.ts`
+ * sees to: mount those first. Administrators name a group as `?vmgroup=`.
+ */
 export function addDiskRoutes(app: Express, operations: DiskOperations, names: DiskNames): void {
   const { resizing, snapshots, scanner } = operations;
-  const one = `${apiPrefix}/volumes/:datastore/:name`;
+  const one = '/volumes/:datastore/:name';
+  const admin = (path: string) => `${adminPrefix}${path}`;
   const meant = (request: Request) => {
     const { vmgroup } = request.query;
     return names.ofAdmin(typeof vmgroup === 'string' ? vmgroup : undefined, volumeOf(request));
   };
   const shown = (record: VolumeRecord): VolumeRecord => ({ ...record, ...names.shown(record) });
 
-  app.post(`${one}/resize`, async (request, response) => {
-    requireManager(request);
+  app.post(admin(`${one}/resize`), async (request, response) => {
     const { size, host } = bodyOf(resizeRequestSchema, request);
     const caller = { node: callerNode(request), host };
     const view = await resizing.resize(caller, await meant(request), size);
     response.json({ ...view, record: shown(view.record) });
   });
-  app.post(`${one}/grown`, async (request, response) => {
+  app.post(`${apiPrefix}${one}/grown`, async (request, response) => {
     const { epoch, sizeBytes } = bodyOf(grownRequestSchema, request);
     const caller = { node: callerNode(request), host: '' };
     const id = await names.ofNode(caller.node, volumeOf(request));
@@ -62,29 +66,24 @@ export function addDiskRoutes(app: Express, operations: DiskOperations, names: D
     response.json({ grow: tasks.map((task) => ({ ...task, volume: names.shown(task.volume) })) });
   });
 
-  app.get(`${one}/snapshots`, async (request, response) => {
-    requireManager(request);
+  app.get(admin(`${one}/snapshots`), async (request, response) => {
     const records = await snapshots.list(await meant(request));
     response.json({ snapshots: records.map(shown) });
   });
-  app.post(`${one}/snapshots`, async (request, response) => {
-    requireManager(request);
+  app.post(admin(`${one}/snapshots`), async (request, response) => {
     const { host } = bodyOf(snapshotRequestSchema, request);
     const caller = { node: callerNode(request), host };
     response.json({ record: shown(await snapshots.create(caller, await meant(request))) });
   });
-  app.get(`${apiPrefix}/snapshots`, async (request, response) => {
-    requireManager(request);
+  app.get(admin('/snapshots'), async (_request, response) => {
     response.json({ snapshots: (await snapshots.list()).map(shown) });
   });
-  app.delete(`${apiPrefix}/snapshots/:datastore/:name`, async (request, response) => {
-    requireManager(request);
+  app.delete(admin('/snapshots/:datastore/:name'), async (request, response) => {
     await snapshots.remove(await meant(request));
     response.json({});
   });
 
-  app.post(`${apiPrefix}/datastores/:datastore/scan`, async (request, response) => {
-    requireManager(request);
+  app.post(admin('/datastores/:datastore/scan'), async (request, response) => {
     const datastore = pathPart(request, 'datastore');
     response.json(await scanner.scan(datastore, bodyOf(scanRequestSchema, request)));
   });
