@@ -38,6 +38,11 @@ export const groupCreateSchema = z.object({
   description: z.string().default(''),
   defaultDatastore: z.string(),
   hosts: z.array(z.string()).default([]),
+  /** That of an earlier group whose volumes are there still, after the loss of the store; else a new one is made. */
+  id: z
+    .string()
+    .regex(/^[0-9a-f]{8}$/, 'eight digits and letters from a to f')
+    .optional(),
 });
 
 /** `POST /v1/admin/vmgroups/:vmgroup`. */

@@ -60,15 +60,21 @@ export function addGroupCommands(program: Command, shell: Shell): void {
     )
     .option('--vm-list <host,...>', 'its hosts')
     .option('--description <text>', 'for people')
-    .action(async (options: Named & { defaultDatastore: string; vmList?: string; description?: string }) => {
-      await (await shell.client()).createGroup({
-        name: options.name,
-        defaultDatastore: options.defaultDatastore,
-        hosts: parseList(options.vmList),
-        ...(options.description === undefined ? {} : { description: options.description }),
-      });
-      tellDone(shell, options, `vmgroup ${options.name} created`);
-    });
+    .option('--id <id>', 'of a lost vmgroup whose volumes are there still')
+    .action(
+      async (
+        options: Named & { defaultDatastore: string; vmList?: string; description?: string; id?: string },
+      ) => {
+        await (await shell.client()).createGroup({
+          name: options.name,
+          defaultDatastore: options.defaultDatastore,
+          hosts: parseList(options.vmList),
+          ...(options.description === undefined ? {} : { description: options.description }),
+          ...(options.id === undefined ? {} : { id: options.id }),
+        });
+        tellDone(shell, options, `vmgroup ${options.name} created`);
+      },
+    );
   leaf(group, 'ls', 'all vmgroups', ['vdvs vmgroup ls', 'vdvs vmgroup ls --json']).action(
     async (options: CommonOptions) => {
       show(shell, options, await (await shell.client()).groups(), renderGroups);

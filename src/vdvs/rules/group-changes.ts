@@ -56,6 +56,8 @@ export interface NewGroup {
 export function createGroup(rules: Rules, asked: NewGroup, known: readonly string[]): Rules {
   requireNewName(rules, asked.name);
   requireDatastore(asked.defaultDatastore, known, [hostDatastoreName]);
+  const same = rules.groups.find((one) => one.id === asked.id);
+  if (same) throw new VolumeError('exists', `vmgroup ${same.name} has the ID ${asked.id} already`);
   const group: Group = {
     ...asked,
     id: asked.name === defaultGroup ? defaultGroup : asked.id,

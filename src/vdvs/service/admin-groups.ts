@@ -112,9 +112,8 @@ export function createAdminGroups(parts: AdminParts): AdminGroups {
       }));
     },
 
-    async create({ name, description, defaultDatastore, hosts }) {
+    async create({ name, description, defaultDatastore, hosts, id = randomBytes(4).toString('hex') }) {
       const nodes = hosts.length > 0 ? resolveHosts(hosts, await parts.nodes()) : [];
-      const id = randomBytes(4).toString('hex');
       await change(`vmgroup ${name} created`, (rules) => {
         const created = createGroup(rules, { id, name, description, defaultDatastore }, datastores);
         return nodes.length > 0 ? changeMembers(created, name, 'add', nodes) : created;

@@ -213,6 +213,19 @@ describe('rules, enforced by three services over a real etcd', () => {
     expect(await vdvs('volume shortls')).toMatch(/v +fast +_DEFAULT/);
   });
 
+  it('gives the volumes of a lost group to a new one with its ID', async () => {
+    await vdvs('vmgroup create --name=A --default-datastore=fast --vm-list=host-w1');
+    const { record } = await w1.client.create(fast('v'), {});
+    const [group] = JSON.parse(await vdvs('vmgroup ls --json')).slice(1);
+    await world.store.txn([], [{ delete: '/vdvs/rules/document' }]);
+    expect(await vdvs('volume shortls')).toMatch(new RegExp(`v +fast +${group.id} `));
+    await vdvs(`vmgroup create --name=B --default-datastore=fast --vm-list=host-w1 --id=${group.id}`);
+    expect((await w1.client.get(fast('v')))?.record.fsUuid).toBe(record.fsUuid);
+    await expect(vdvs('vmgroup create --name=C --default-datastore=fast --id=x')).rejects.toThrow(
+      'id: eight',
+    );
+  });
+
   it('tells a node its group and default datastore', async () => {
     await vdvs('vmgroup create --name=B --default-datastore=slow --vm-list=w2');
     expect(await w2.client.self()).toEqual({ vmgroup: 'B', defaultDatastore: 'slow' });

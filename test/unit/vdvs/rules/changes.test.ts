@@ -35,6 +35,8 @@ describe('vmgroups', () => {
     const again = () =>
       createGroup(make('Dev'), { id: 'x', name: 'Dev', description: '', defaultDatastore: 'fast' }, known);
     expect(again).toThrow('vmgroup Dev exists already');
+    const sameId = { id: '00000001', name: 'Test', description: '', defaultDatastore: 'fast' };
+    expect(() => createGroup(make('Dev'), sameId, known)).toThrow('vmgroup Dev has the ID 00000001 already');
     expect(() => make('a b')).toThrow('"a b" is not possible');
     const nowhere = () =>
       createGroup(noRules, { id: 'x', name: 'Dev', description: '', defaultDatastore: '_ALL_DS' }, known);
