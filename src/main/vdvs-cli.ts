@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { createInterface } from 'node:readline/promises';
 import { CommanderError } from 'commander';
 import { createVdvsAdminClient } from '../admin/vdvs-cli/client.ts';
@@ -40,7 +41,8 @@ async function main(): Promise<void> {
         () => identity.stop(),
       );
       const host = manager ?? '127.0.0.1';
-      return createVdvsAdminClient({ https, host, port: settings.servicePort, timeoutMs });
+      const port = settings.servicePort;
+      return createVdvsAdminClient({ https, host, port, timeoutMs, asker: hostname(), clock });
     },
     print: (text) => process.stdout.write(`${text}\n`),
     warn: (text) => process.stderr.write(`${text}\n`),

@@ -6,12 +6,22 @@ export const vdvsKeys = {
   volume: (id: VolumeId) => `/vdvs/volumes/${id.datastore}/${id.name}`,
   attachments: '/vdvs/attachments/',
   attachment: (id: VolumeId) => `/vdvs/attachments/${id.datastore}/${id.name}`,
+  /** Snapshots have records like volumes, under their own names (`<volume>-000001`). */
+  snapshots: '/vdvs/snapshots/',
+  snapshot: (id: VolumeId) => `/vdvs/snapshots/${id.datastore}/${id.name}`,
+  /** On the lease of the service that is copying this disk now. */
+  copying: (id: VolumeId) => `/vdvs/copying/${id.datastore}/${id.name}`,
+  /** Written when there is something for a node to do with a volume that it has attached. */
+  wake: (node: string) => `/vdvs/wakes/${node}`,
 } as const;
 
-/** The volume of a key below `vdvsKeys.volumes` or `vdvsKeys.attachments`; `undefined` for a key of another form. */
+/**
+ * The volume or snapshot of a key below `vdvsKeys.volumes`, `vdvsKeys.attachments` or `vdvsKeys.snapshots`; `undefined` for a
+ * key of another form.
+ */
 export function parseVdvsKey(key: string): VolumeId | undefined {
   const [, , kind, datastore, name, ...rest] = key.split('/');
-  if ((kind !== 'volumes' && kind !== 'attachments') || !datastore || !name || rest.length > 0)
-    return undefined;
+  if (!['volumes', 'attachments', 'snapshots'].includes(kind ?? '')) return undefined;
+  if (!datastore || !name || rest.length > 0) return undefined;
   return { datastore, name };
 }

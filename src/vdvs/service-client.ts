@@ -1,10 +1,7 @@
-import type { z } from 'zod';
-import type { Clock } from '../lib/clock.ts';
-import { type ErrorCode, isErrorCode, VolumeError } from '../lib/errors.ts';
+import { VolumeError } from '../lib/errors.ts';
 import {
   apiPrefix,
   doneSchema,
-  errorBodySchema,
   type Grant,
   grantSchema,
   type Self,
@@ -13,15 +10,9 @@ import {
   volumeListSchema,
   volumeViewSchema,
 } from './api.ts';
-import type { HttpsJson, JsonAnswer, JsonRequest } from './https-json.ts';
 import type { RawOptions } from './options.ts';
+import { callTimes, createServiceCaller, pathOf, type ServiceClientParts } from './service-caller.ts';
 import type { VolumeId } from './types.ts';
-
-/** Address of one vDVS service. */
-export interface ServiceEndpoint {
-  readonly host: string;
-  readonly port: number;
-}
 
 /** The vDVS service as a node uses it. Every call says within its deadline what came of it. */
 export interface ServiceClient {
@@ -37,119 +28,13 @@ export interface ServiceClient {
   formatted(id: VolumeId, epoch: number): Promise<void>;
 }
 
-/** What the client needs. */
-export interface ServiceClientParts {
-  readonly https: HttpsJson;
-  /** The managers, as known now. @throws VolumeError `unavailable` when none is known. */
-  readonly endpoints: () => Promise<readonly ServiceEndpoint[]>;
-  /** Told when none of them was of use. */
-  readonly onUnreachable?: () => void;
-  /** This host's name, for people. */
-  readonly host: string;
-  readonly clock: Clock;
-}
+/** ms: a create may copy a disk or write one; waiting for another holder is done in pieces. */
+const times = { ...callTimes, createDeadlineMs: 110_000, pollMs: 1_000 } as const;
 
-interface Call<T> {
-  readonly method: JsonRequest['method'];
-  readonly path: string;
-  readonly body?: unknown;
-  readonly schema: z.ZodType<T>;
-  /** ms of silence after which the next manager is asked as well. */
-  readonly patienceMs: number;
-  /** ms after which no answer is waited for any more. */
-  readonly deadlineMs: number;
-  /** What a second manager says when the first one did it after all. */
-  readonly doneBefore?: ErrorCode;
-}
-
-/** Answers of services that ask a busy etcd take up to its own deadline; silence may also mean a dead manager. */
-const times = { patienceMs: 1_500, deadlineMs: 12_000, createDeadlineMs: 110_000, pollMs: 1_000 } as const;
-
-function pathOf(id: VolumeId, action?: string): string {
-  const path = `${apiPrefix}/volumes/${encodeURIComponent(id.datastore)}/${encodeURIComponent(id.name)}`;
-  return action === undefined ? path : `${path}/${action}`;
-}
-
-function decode<T>(answer: JsonAnswer, schema: z.ZodType<T>): T {
-  if (answer.status === 200) {
-    const parsed = schema.safeParse(answer.body);
-    if (parsed.success) return parsed.data;
-    throw new VolumeError(
-      'internal',
-      'the vDVS service answered in a form that this version does not understand',
-    );
-  }
-  const error = errorBodySchema.safeParse(answer.body);
-  if (error.success && isErrorCode(error.data.code))
-    throw new VolumeError(error.data.code, error.data.message);
-  throw new VolumeError('internal', `the vDVS service answered with status ${answer.status}`);
-}
-
-/**
- * Asks the managers in turn, the one that answered last first. One that stays silent is not given up but the next is
- * asked as well and the first answer counts: every operation of the service may be done twice.
- */
+/** A client over all managers. */
 export function createServiceClient(parts: ServiceClientParts): ServiceClient {
-  const { https, endpoints, host, clock } = parts;
-  const preferred: { host: string | undefined } = { host: undefined };
-
-  const ordered = async () => {
-    const all = await endpoints();
-    return [...all].sort((a, b) => Number(b.host === preferred.host) - Number(a.host === preferred.host));
-  };
-
-  const call = async <T>({ schema, patienceMs, deadlineMs, doneBefore, ...asked }: Call<T>): Promise<T> => {
-    const deadline = clock.monotonic() + deadlineMs;
-    const finished = new AbortController();
-    const silent: string[] = [];
-    let started = 0;
-    const running = new Set<Promise<JsonAnswer | undefined>>();
-    const start = (endpoint: ServiceEndpoint) => {
-      started += 1;
-      const attempt: Promise<JsonAnswer | undefined> = https
-        .send({ ...endpoint, ...asked, signal: finished.signal })
-        .then((answer) => {
-          // A manager without its store is no use now; another one may have contact.
-          const error = errorBodySchema.safeParse(answer.body);
-          if (answer.status !== 200 && error.success && error.data.code === 'unavailable') {
-            silent.push(error.data.message);
-            return undefined;
-          }
-          preferred.host = endpoint.host;
-          return answer;
-        })
-        .catch((thrown) => {
-          silent.push(thrown instanceof Error ? thrown.message : String(thrown));
-          return undefined;
-        })
-        .finally(() => running.delete(attempt));
-      running.add(attempt);
-    };
-    const pause = (ms: number) => clock.sleep(ms, finished.signal).then(() => undefined);
-    try {
-      const waiting = await ordered();
-      for (;;) {
-        const next = waiting.shift();
-        if (next) start(next);
-        if (running.size === 0) break;
-        const left = deadline - clock.monotonic();
-        if (left <= 0) break;
-        const answer = await Promise.race([
-          ...running,
-          pause(waiting.length > 0 ? Math.min(patienceMs, left) : left),
-        ]);
-        if (!answer) continue;
-        const error = errorBodySchema.safeParse(answer.body);
-        const doneAlready = error.success && error.data.code === doneBefore && started > 1;
-        return decode(doneAlready ? { status: 200, body: {} } : answer, schema);
-      }
-    } finally {
-      finished.abort(new Error('no answer in time'));
-    }
-    parts.onUnreachable?.();
-    const why = silent.length > 0 ? silent.join('; ') : `none answered within ${deadlineMs / 1_000} s`;
-    throw new VolumeError('unavailable', `no vDVS service can be reached: ${why}`);
-  };
+  const { host, clock } = parts;
+  const call = createServiceCaller(parts);
 
   const post = (id: VolumeId, action: string, body: unknown) =>
     call({ method: 'POST', path: pathOf(id, action), body, schema: doneSchema, ...times });

@@ -43,6 +43,8 @@ export const common = {
   VFILE_DOCKER_SOCKET: path.default('/var/run/docker.sock'),
   VFILE_MANAGERS: addresses.optional(),
   VDVS_LOG_LEVEL: level.default('info'),
+  /** For tests: the point at which the process dies; see `src/lib/failure-point.ts`. */
+  VDVS_FAIL_AT: z.string().optional(),
 };
 
 const pluginSchema = z.object({
@@ -87,6 +89,7 @@ export function commonSettings(s: z.infer<z.ZodObject<typeof common>>) {
     /** Addresses of the managers; `undefined`: as the engine tells. */
     managers: s.VFILE_MANAGERS,
     logLevel: s.VDVS_LOG_LEVEL,
+    failAt: s.VDVS_FAIL_AT,
   } as const;
 }
 

@@ -57,6 +57,25 @@ export const volumeRecordSchema = z.object({
   releasedEpoch: z.number().int().nonnegative().default(0),
   /** As `releasedEpoch`, but unmounted cleanly as well: the file system needs no check. */
   cleanEpoch: z.number().int().nonnegative().default(0),
+  /** What the disk's content was copied from. */
+  copyOf: z
+    .object({
+      datastore: z.string(),
+      name: z.string(),
+      /** Identity and epoch of the source when the copy was decided on: with any other one the copy is not whole. */
+      fsUuid: z.string(),
+      epoch: z.number().int().nonnegative(),
+    })
+    .optional(),
+  /**
+   * UUIDs of which the file system on the disk bears one until its first mount gives it its own (`fsUuid`). Absent for a
+   * disk that was made blank.
+   */
+  inherits: z.array(z.string()).optional(),
+  /** The disk was made larger (`options.sizeBytes`), its file system not yet. */
+  growing: z.boolean().optional(),
+  /** Number of the newest snapshot that was ever begun. */
+  lastSnapshot: z.number().int().nonnegative().optional(),
 });
 export type VolumeRecord = z.infer<typeof volumeRecordSchema>;
 

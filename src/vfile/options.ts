@@ -1,4 +1,5 @@
 import { VolumeError } from '../lib/errors.ts';
+import { baseVolumeOf, checkVolumeName } from './names.ts';
 import { BadValue, parseDuration, parseId, parseMode, parseSize } from './option-values.ts';
 
 /** A volume's options, checked. */
@@ -36,6 +37,22 @@ function word(text: string): string | BadValue {
   return /^[\x21-\x7e][\x20-\x7e]{0,254}$/.test(text) ? text : new BadValue('a name');
 }
 
+/** Snapshots are of the base volumes, whose names no shared volume can have. */
+const baseSnapshot = /^_vF_.+-\d{6}$/;
+
+function source(text: string): string | BadValue {
+  if (baseSnapshot.test(text)) return text;
+  try {
+    checkVolumeName(text);
+    return text;
+  } catch {
+    return new BadValue('the name of a volume, or of a snapshot of its base volume (_vF_NAME-000001)');
+  }
+}
+
+/** What a clone has from its source, so that it cannot be asked for. */
+const ofSource = ['size', 'fstype', 'uid', 'gid', 'mode'] as const;
+
 /** Options that vFile itself acts on, whatever the base driver. */
 const ownRules: Readonly<Record<string, OptionRule>> = {
   uid: { parse: parseId, absent: '0' },
@@ -59,6 +76,7 @@ const vdvsRules: Readonly<Record<string, OptionRule>> = {
     parse: oneOf('independent_persistent', 'persistent'),
     absent: 'independent_persistent',
   },
+  'clone-from': { parse: source },
   policy: { parse: word },
   'vsan-policy-name': { parse: word },
 };
@@ -82,7 +100,9 @@ export function checkOptions(given: GivenOptions, baseDriver: string): VolumeOpt
   const rules = rulesFor(baseDriver);
   const problems: string[] = [];
   const own: Record<string, number | string> = {};
-  const base: Record<string, string> = isVdvs(baseDriver) ? { size: vdvsRules.size?.absent ?? '' } : {};
+  const clones = isVdvs(baseDriver) && Object.hasOwn(given, 'clone-from');
+  const sized = isVdvs(baseDriver) && !clones;
+  const base: Record<string, string> = sized ? { size: vdvsRules.size?.absent ?? '' } : {};
   for (const [name, text] of Object.entries(given)) {
     const rule = Object.hasOwn(rules, name) ? rules[name] : undefined;
     if (!rule) {
@@ -95,7 +115,10 @@ export function checkOptions(given: GivenOptions, baseDriver: string): VolumeOpt
     }
     const value = rule.parse(text);
     if (value instanceof BadValue) problems.push(`option ${name}=${text} is not valid: ${value.expected}`);
-    else if (Object.hasOwn(ownRules, name)) own[name] = value;
+    else if (clones && ofSource.some((one) => one === name)) {
+      problems.push(`option ${name}=${text} cannot be given with clone-from: a clone has its source's`);
+    } else if (Object.hasOwn(ownRules, name)) own[name] = value;
+    else if (name === 'clone-from') base[name] = baseSnapshot.test(text) ? text : baseVolumeOf(text);
     else base[name] = text;
   }
   if (problems.length > 0) throw new VolumeError('invalid', problems.join('; '));

@@ -115,6 +115,90 @@ export function backendContract(name: string, start: () => Promise<BackendUnderT
       await expect(under.backend.usage(disk)).rejects.toMatchObject({ code: 'unavailable' });
     });
 
+    it.each(['thin', 'zeroedthick', 'eagerzeroedthick'] as const)(
+      'copies a disk with its content to a %s one, once',
+      async (diskformat) => {
+        const from = makeDisk('from');
+        await under.backend.create(from);
+        await under.write(from, 4096, Buffer.from('precious'));
+        const disk = makeDisk('to', { diskformat });
+        const source = await under.backend.source(from);
+        await Promise.all([under.backend.copy(disk, source), under.other.copy(disk, source)]);
+        await under.write(from, 4096, Buffer.from('changed!'));
+        await under.other.copy(disk, await under.other.source(from));
+        expect((await under.read(disk, 4096, 8)).toString()).toBe('precious');
+        expect(await under.read(disk, 8 * mb - 4096, 4096)).toEqual(Buffer.alloc(4096));
+        const { sizeBytes, allocatedBytes } = (await under.backend.usage(disk)) ?? {};
+        expect(sizeBytes).toBe(8 * mb);
+        if (diskformat === 'thin') expect(allocatedBytes).toBeLessThan(mb);
+        else expect(allocatedBytes).toBeGreaterThanOrEqual(8 * mb);
+      },
+    );
+
+    it('copies nothing over a disk that is not the copy, nor from one that is not the source', async () => {
+      const [from, other] = [makeDisk('from'), makeDisk('other')];
+      await under.backend.create(from);
+      await under.backend.create(other);
+      const source = await under.backend.source(from);
+      await expect(under.backend.copy(makeDisk('other'), source)).rejects.toMatchObject({ code: 'exists' });
+      await expect(under.backend.source(makeDisk('from'))).rejects.toMatchObject({ code: 'exists' });
+      await expect(under.backend.attach(makeDisk('from'), 'n')).rejects.toMatchObject({ code: 'exists' });
+    });
+
+    it.each(['thin', 'zeroedthick', 'eagerzeroedthick'] as const)(
+      'grows a %s disk and keeps its content, from several sides at once, and never shrinks it',
+      async (diskformat) => {
+        const disk = makeDisk('a', { diskformat });
+        await under.backend.create(disk);
+        await under.write(disk, 8 * mb - 8, Buffer.from('precious'));
+        const larger = { ...disk, sizeBytes: 12 * mb };
+        await Promise.all([under.backend.grow(larger), under.other.grow(larger)]);
+        await under.write(disk, 12 * mb - 8, Buffer.from('new data'));
+        await under.backend.grow(larger);
+        await under.other.grow(disk);
+        expect((await under.read(disk, 8 * mb - 8, 16)).toString()).toBe('precious\0\0\0\0\0\0\0\0');
+        expect((await under.read(disk, 12 * mb - 8, 8)).toString()).toBe('new data');
+        const { sizeBytes, allocatedBytes } = (await under.backend.usage(disk)) ?? {};
+        expect(sizeBytes).toBeGreaterThanOrEqual(12 * mb);
+        if (diskformat !== 'thin') expect(allocatedBytes).toBeGreaterThanOrEqual(12 * mb);
+        expect((await under.backend.contents()).disks).toMatchObject([{ uuid: disk.uuid }]);
+      },
+    );
+
+    it('refuses to grow a thick disk beyond its space, and leaves it usable', async () => {
+      const disk = makeDisk('a', { diskformat: 'zeroedthick' });
+      await under.backend.create(disk);
+      await expect(under.backend.grow({ ...disk, sizeBytes: 2 ** 52 })).rejects.toMatchObject({
+        code: 'no_space',
+      });
+      expect((await under.backend.usage(disk))?.sizeBytes).toBe(8 * mb);
+    });
+
+    it('keeps notes beside a disk, and finds both again', async () => {
+      const disk = makeDisk('a');
+      await under.backend.create(disk);
+      expect((await under.other.contents()).disks[0]?.notes).toBeUndefined();
+      await under.backend.describe(disk, { v: 1, text: 'first' });
+      await under.backend.describe(disk, { v: 1, text: 'second' });
+      expect(await under.other.contents()).toEqual({
+        disks: [{ disk: disk.disk, uuid: disk.uuid, sizeBytes: 8 * mb, notes: { v: 1, text: 'second' } }],
+        strange: [],
+      });
+      await expect(under.backend.describe(makeDisk('a'), {})).rejects.toMatchObject({ code: 'exists' });
+    });
+
+    it('takes a disk over from who knew it by its former identity, again without harm', async () => {
+      const disk = makeDisk('a');
+      await under.backend.create(disk);
+      const mine = { ...disk, uuid: randomUUID() };
+      await expect(under.backend.takeOver(mine, randomUUID())).rejects.toMatchObject({ code: 'exists' });
+      await under.backend.takeOver(mine, disk.uuid);
+      await under.backend.takeOver(mine, disk.uuid);
+      await expect(under.other.attach(disk, 'node')).rejects.toMatchObject({ code: 'exists' });
+      await expect(under.other.remove(disk)).rejects.toMatchObject({ code: 'exists' });
+      expect(await under.backend.attach(mine, 'node')).toHaveProperty('kind');
+    });
+
     it('says what options it cannot do', () => {
       expect(under.backend.unsupported(parseBlockOptions({ size: '1gb' }))).toBeUndefined();
     });

@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, open, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, rm, statfs, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
-import type { Disk } from '../../src/vdvs/backends/backend.ts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { DatastoreBackend, Disk } from '../../src/vdvs/backends/backend.ts';
 import { createFolderBackend } from '../../src/vdvs/backends/folder/folder-backend.ts';
 import { parseBlockOptions } from '../../src/vdvs/options.ts';
 import { backendContract } from './backend.contract.ts';
@@ -58,13 +58,93 @@ it('a disk in a folder is a VMDK that qemu-img reads', async () => {
       execFileSync('qemu-img', ['info', '--output=json', join(path, 'a.vmdk')], { encoding: 'utf8' }),
     ) as unknown;
     expect(info).toMatchObject({ format: 'vmdk', 'virtual-size': 64 * 2 ** 20 });
+    execFileSync('qemu-img', ['check', join(path, 'a.vmdk')], { stdio: 'pipe' });
+    await backend.grow({ ...disk, sizeBytes: 96 * 2 ** 20 });
+    const grown = execFileSync('qemu-img', ['info', '--output=json', join(path, 'a.vmdk')], {
+      encoding: 'utf8',
+    });
+    expect(JSON.parse(grown)).toMatchObject({ 'virtual-size': 96 * 2 ** 20 });
   } finally {
     await rm(path, { recursive: true });
   }
 });
 
-it('a datastore folder refuses what it cannot do yet', () => {
+it('a datastore folder refuses what it cannot do', () => {
   const backend = createFolderBackend({ datastore: 'ds', path: '/nowhere' });
-  expect(backend.unsupported(parseBlockOptions({ 'clone-from': 'x' }))).toContain('clone-from');
   expect(backend.unsupported(parseBlockOptions({ policy: 'gold' }))).toContain('storage policy "gold"');
+});
+
+describe('files in a datastore folder', () => {
+  let path: string;
+  let backend: DatastoreBackend;
+  const disk = (name: string, uuid = randomUUID()): Disk => ({
+    id: { datastore: 'ds', name },
+    disk: backend.diskPath(name),
+    uuid,
+    sizeBytes: 2 ** 20,
+    diskformat: 'thin',
+  });
+  beforeEach(async () => {
+    path = await mkdtemp(join(tmpdir(), 'folder-backend-'));
+    backend = createFolderBackend({ datastore: 'ds', path });
+  });
+  afterEach(() => rm(path, { recursive: true }));
+
+  it('never collide, whatever volumes are called', async () => {
+    for (const name of ['a', 'a-flat', 'a-flat-flat', 'a.vmdk', 'a.vdvs']) {
+      await backend.create(disk(name));
+      await backend.describe({ ...disk(name), uuid: (await found(name)).uuid }, { v: 1 });
+    }
+    expect((await backend.contents()).disks).toHaveLength(5);
+    expect((await backend.contents()).strange).toEqual([]);
+  });
+
+  const found = async (name: string) => {
+    const one = (await backend.contents()).disks.find((each) => each.disk === backend.diskPath(name));
+    if (!one) throw new Error(`no disk of ${name}`);
+    return one;
+  };
+
+  it('are shared by a clone where the file system can do that, and copied with their holes where it cannot', async () => {
+    const image = `${path}.img`;
+    const folder = `${path}/reflink`;
+    try {
+      await writeFile(image, '');
+      await truncate(image, 400 * 2 ** 20);
+      execFileSync('mkfs.xfs', ['-q', '-m', 'reflink=1', image]);
+      await mkdir(folder);
+      execFileSync('mount', ['-o', 'loop', image, folder]);
+      const sharing = createFolderBackend({ datastore: 'ds', path: folder });
+      const source = { ...disk('a'), sizeBytes: 200 * 2 ** 20 };
+      await sharing.create(source);
+      await writeFile(join(folder, 'a-flat.vmdk'), Buffer.alloc(64 * 2 ** 20, 7), { flag: 'r+' });
+      const before = (await statfs(folder)).bavail;
+      for (const name of ['b', 'c', 'd', 'e', 'f', 'g']) {
+        await sharing.copy(
+          { ...source, ...disk(name), sizeBytes: source.sizeBytes },
+          await sharing.source(source),
+        );
+      }
+      // Six copies of 64 MB would not fit.
+      expect((before - (await statfs(folder)).bavail) * 4096).toBeLessThan(16 * 2 ** 20);
+      execFileSync('cmp', [join(folder, 'a-flat.vmdk'), join(folder, 'g-flat.vmdk')]);
+    } finally {
+      execFileSync('sh', ['-c', `mountpoint -q ${folder} && umount ${folder}; rm -f ${image}`]);
+    }
+  });
+
+  it('that were left half made are deleted after an hour, not before, and nothing else is', async () => {
+    await backend.create(disk('a'));
+    for (const name of ['.creating-old', '.creating-new', 'mine.txt']) await writeFile(join(path, name), 'x');
+    const hourAgo = new Date(Date.now() - 61 * 60_000);
+    for (const name of ['.creating-old', 'mine.txt']) await utimes(join(path, name), hourAgo, hourAgo);
+    expect(await backend.sweep()).toEqual(['.creating-old']);
+    expect((await readdir(path)).sort()).toEqual(['.creating-new', 'a-flat.vmdk', 'a.vmdk', 'mine.txt']);
+  });
+
+  it('that are no disks of ours are told as strange', async () => {
+    await writeFile(join(path, 'x.vmdk'), '# Disk DescriptorFile\nRW 1 SPARSE "x-s001.vmdk"\n');
+    await writeFile(join(path, 'y-flat.vmdk'), '');
+    expect(await backend.contents()).toEqual({ disks: [], strange: ['x.vmdk', 'y-flat.vmdk'] });
+  });
 });

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { Clock } from '../../lib/clock.ts';
 import { isErrorCode, VolumeError } from '../../lib/errors.ts';
 import {
   type accessRequestSchema,
@@ -13,6 +14,7 @@ import {
   statusSchema,
 } from '../../vdvs/admin-api.ts';
 import { doneSchema, errorBodySchema } from '../../vdvs/api.ts';
+import { createDiskAdminClient, type DiskAdminClient } from '../../vdvs/disk-clients.ts';
 import type { HttpsJson, JsonRequest } from '../../vdvs/https-json.ts';
 
 /** What a caller of a route may leave to its default. */
@@ -44,6 +46,8 @@ export interface VdvsAdminClient {
   config(): Promise<z.infer<typeof configSchema>>;
   initConfig(): Promise<void>;
   removeConfig(): Promise<void>;
+  /** Growth, snapshots, scans. */
+  readonly disks: DiskAdminClient;
 }
 
 /** Where the service is and how long to wait for it, in ms. */
@@ -52,6 +56,9 @@ export interface VdvsAdminClientOptions {
   readonly host: string;
   readonly port: number;
   readonly timeoutMs: number;
+  /** Host name of who asks, for people. */
+  readonly asker: string;
+  readonly clock: Clock;
 }
 
 /** A client of one manager's vDVS service. */
@@ -60,6 +67,8 @@ export function createVdvsAdminClient({
   host,
   port,
   timeoutMs,
+  asker,
+  clock,
 }: VdvsAdminClientOptions): VdvsAdminClient {
   const ask = async <T>(
     method: JsonRequest['method'],
@@ -111,5 +120,6 @@ export function createVdvsAdminClient({
     config: () => ask('GET', '/config', configSchema),
     initConfig: () => post('/config', {}),
     removeConfig: () => remove('/config'),
+    disks: createDiskAdminClient({ https, endpoints: async () => [{ host, port }], host: asker, clock }),
   };
 }

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { addConfigCommands, addPolicyCommands } from './config-commands.ts';
+import { addDatastoreCommands, addSnapshotCommands } from './disk-commands.ts';
 import { addGroupCommands } from './group-commands.ts';
 import { exampleText, type Terminal } from './terminal.ts';
 import { addVolumeCommands } from './volume-commands.ts';
@@ -30,6 +31,8 @@ Exit codes: 0 done, 2 wrong usage or not confirmed, 3 not found, 4 exists, 5 in 
     client: () => parts.connect(program.opts<{ manager?: string }>().manager),
   };
   addVolumeCommands(program, shell);
+  addSnapshotCommands(program, shell);
+  addDatastoreCommands(program, shell);
   addGroupCommands(program, shell);
   addPolicyCommands(program, shell);
   addConfigCommands(program, shell);

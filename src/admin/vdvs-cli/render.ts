@@ -10,7 +10,8 @@ import type {
 import type { Access } from '../../vdvs/rules/types.ts';
 import { pairs, plain, showBytes } from '../cli/render.ts';
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+/** A table without lines. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const made = new Table({ ...plain, head: [...head] });
   made.push(...rows.map((row) => [...row]));
   return made.toString();

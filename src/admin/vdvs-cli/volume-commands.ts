@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { VolumeError } from '../../lib/errors.ts';
 import { parseVolumeName } from '../../vdvs/names.ts';
+import { addResizeCommand } from './disk-commands.ts';
 import { renderShortVolumes, renderVolumes } from './render.ts';
 import { branch, type CommonOptions, leaf, parseList, type Shell, show, tellDone } from './terminal.ts';
 
@@ -35,6 +36,7 @@ export function addVolumeCommands(program: Command, shell: Shell): void {
     .action(async (options: CommonOptions & { vmgroup?: string }) => {
       show(shell, options, await (await shell.client()).volumes(options.vmgroup, false), renderShortVolumes);
     });
+  addResizeCommand(volume, shell);
   leaf(volume, 'set', 'changes options of a volume; takes effect when it is attached next', [
     'vdvs volume set --volume=db@default --vmgroup=Dev --options="access=read-only"',
     'vdvs volume set --volume=db@default --vmgroup=Dev --options="access=read-write,attach-as=persistent"',

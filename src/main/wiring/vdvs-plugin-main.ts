@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { systemClock } from '../../lib/clock.ts';
 import { toVolumeError } from '../../lib/errors.ts';
 import { run } from '../../lib/exec.ts';
+import { createFailurePoint } from '../../lib/failure-point.ts';
 import { hostPort } from '../../lib/host-port.ts';
 import { endIfLoadOnly } from '../../lib/load-only.ts';
 import { createLog } from '../../lib/log.ts';
@@ -12,6 +13,7 @@ import type { EarlySocket } from '../../plugin/early-socket.ts';
 import { isConnectionMessage } from '../../plugin/passed-socket.ts';
 import { createVolumePluginServer } from '../../plugin/volume-plugin-server.ts';
 import { createDockerSwarm } from '../../swarm/docker-swarm.ts';
+import { createGrowClient } from '../../vdvs/disk-clients.ts';
 import { createGuardClient } from '../../vdvs/guard/guard-client.ts';
 import { createHttpsJson } from '../../vdvs/https-json.ts';
 import { createManagers } from '../../vdvs/managers.ts';
@@ -63,13 +65,13 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
     clock,
   });
   const identity = createSwarmCertificates({ directory: settings.certificates, clock, log });
-  const client = createServiceClient({
+  const service = {
     https: createHttpsJson({ identity }),
     endpoints: async () => (await managers.addresses()).map((host) => ({ host, port: settings.servicePort })),
     onUnreachable: managers.suspect,
     host: hostname(),
     clock,
-  });
+  };
   const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
   const table = await openMountTable({ path: join(settings.stateFolder, 'mounts.json'), bootId, log });
 
@@ -90,7 +92,8 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
   void findManagers();
 
   const node = await startVdvsNode({
-    client,
+    client: createServiceClient(service),
+    growClient: createGrowClient(service),
     guard,
     table,
     loops: createLoopDevices({ run, clock }),
@@ -104,6 +107,11 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
     attachMs: settings.attachMs,
     clock,
     log,
+    // With the guard, or that would go on at once.
+    failAt: createFailurePoint(settings.failAt, () => {
+      process.kill(process.ppid, 'SIGKILL');
+      process.kill(process.pid, 'SIGKILL');
+    }),
   });
   guard.onStop(() => {
     log.info('stopping: closing all volumes');

@@ -1,3 +1,4 @@
+import type { Json } from '../../etcd/store.ts';
 import type { BlockOptions, VolumeId } from '../types.ts';
 
 /** A disk as the records describe it. */
@@ -17,6 +18,24 @@ export interface DiskLocation {
   readonly kind: 'folder-file';
   readonly datastore: string;
   readonly file: string;
+}
+
+/** Where a backend can read a disk that nobody has attached, to copy it. */
+export interface DiskSource {
+  /** A file that every service has. */
+  readonly kind: 'file';
+  /** Absolute path on this host. */
+  readonly path: string;
+}
+
+/** A disk that the datastore holds, whoever made it. */
+export interface FoundDisk {
+  /** Path relative to the datastore. */
+  readonly disk: string;
+  readonly uuid: string;
+  readonly sizeBytes: number;
+  /** What was last said of it with `describe`; `undefined` when there is nothing that can be read. */
+  readonly notes: unknown;
 }
 
 /** Size of a disk and what it takes up, in bytes. */
@@ -42,11 +61,32 @@ export interface DatastoreBackend {
    *   datastore is not there.
    */
   create(disk: Disk): Promise<void>;
+  /**
+   * As `create`, with the content of another disk that nobody writes to meanwhile. Shares blocks with it where the
+   * datastore can. Nobody ever finds a half copy under the disk's name.
+   * @throws VolumeError as `create`, and `invalid` when this backend cannot read such a source.
+   */
+  copy(disk: Disk, from: DiskSource): Promise<void>;
+  /** Where the disk can be read. @throws VolumeError `unavailable` when it is not there. */
+  source(disk: Disk): Promise<DiskSource>;
+  /** Makes an existing disk at least as large as it says, also while it is attached; what is new reads as zeroes. */
+  grow(disk: Disk): Promise<void>;
+  /** Keeps notes beside the disk, with which its record can be made again; replaces earlier ones. */
+  describe(disk: Disk, notes: Json): Promise<void>;
+  /** All disks of the datastore, and the names of files that look like disks but cannot be understood. */
+  contents(): Promise<{ disks: FoundDisk[]; strange: string[] }>;
+  /** Gives a disk the identity that `disk` says, so that whoever knew it by `formerUuid` does not touch it any more. */
+  takeOver(disk: Disk, formerUuid: string): Promise<void>;
+  /** Deletes what interrupted work left, except what may still be going on. @returns what it deleted. */
+  sweep(): Promise<string[]>;
   /** Deletes the disk; success when it is gone. @throws VolumeError `exists` when it belongs to something else. */
   remove(disk: Disk): Promise<void>;
   /** `undefined` when the disk is not there. */
   usage(disk: Disk): Promise<DiskUsage | undefined>;
-  /** Makes the disk reachable for one host, when the datastore needs that, and says where the host finds it. */
+  /**
+   * Makes the disk reachable for one host, when the datastore needs that, and says where the host finds it.
+   * @throws VolumeError `unavailable` when it is not there, `exists` when the disk of that name is another one.
+   */
   attach(disk: Disk, node: string): Promise<DiskLocation>;
   /** Takes the disk away from the host. Success when it is not attached. */
   detach(disk: Disk, node: string): Promise<void>;

@@ -1,18 +1,20 @@
-import { chmod, chown, mkdir, readFile, rmdir } from 'node:fs/promises';
+import { mkdir, readFile, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../lib/clock.ts';
 import { toVolumeError, VolumeError } from '../../lib/errors.ts';
+import type { FailurePoint } from '../../lib/failure-point.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Grant } from '../api.ts';
 import { renderVolumeName } from '../names.ts';
 import type { ServiceClient } from '../service-client.ts';
-import type { BlockOptions, VolumeId } from '../types.ts';
+import type { VolumeId } from '../types.ts';
 import type { Filesystems } from './filesystems.ts';
+import type { GrowMount } from './grow.ts';
 import type { Guard } from './guard-port.ts';
 import type { LoopDevices } from './loop-devices.ts';
 import type { LiveMount } from './mount-table.ts';
 import { mountHolding, parseMountinfo } from './mountinfo.ts';
-import { decideFormat } from './superblock.ts';
+import { createDiskPreparation, prepareRoot } from './prepare-disk.ts';
 
 /** What opening and closing volumes needs. */
 export interface BlockVolumeParts {
@@ -20,6 +22,7 @@ export interface BlockVolumeParts {
   readonly guard: Guard;
   readonly loops: LoopDevices;
   readonly filesystems: Filesystems;
+  readonly grow: GrowMount;
   /** Where volumes are mounted: `<mountRoot>/<datastore>/<name>`. */
   readonly mountRoot: string;
   /** Folders of the datastores on this host. */
@@ -28,6 +31,7 @@ export interface BlockVolumeParts {
   readonly onUncertain: (id: VolumeId) => void;
   readonly clock: Clock;
   readonly log: Log;
+  readonly failAt?: FailurePoint;
 }
 
 /** From a record to a mounted file system and back. Not for two calls on one volume at once. */
@@ -54,45 +58,17 @@ export interface BlockVolumes {
 /** ms: for a lease to be there, for users of a mount to end, and between two looks. */
 const times = { leaseMs: 20_000, busyMs: 15_000, pollMs: 200 } as const;
 
-/** Makes the root of a new file system what the user asked for, and empty, so that the engine copies content into it. */
-async function prepareRoot(path: string, options: BlockOptions): Promise<void> {
-  await rmdir(join(path, 'lost+found')).catch(() => undefined);
-  if (options.uid !== undefined || options.gid !== undefined) {
-    await chown(path, options.uid ?? 0, options.gid ?? 0);
-  }
-  if (options.mode !== undefined) await chmod(path, options.mode);
-}
-
 /** Volumes on this host, by its loop devices and file system tools. */
 export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
   const { client, guard, loops, filesystems, clock, log } = parts;
+
+  const preparation = createDiskPreparation(parts);
 
   const mountpointOf = (id: VolumeId) => join(parts.mountRoot, id.datastore, id.name);
 
   const isMounted = async (mountpoint: string) => {
     const entries = parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
     return mountHolding(entries, mountpoint)?.mountPoint === mountpoint;
-  };
-
-  /** Whether it had to be made. */
-  const ensureFilesystem = async (device: string, grant: Grant, signal: AbortSignal): Promise<void> => {
-    const { options, fsUuid, formatted } = grant.record;
-    if (formatted) {
-      if (!grant.clean) await filesystems.check(device, options.fstype, signal);
-      return;
-    }
-    const found = await filesystems.look(device);
-    const decision = decideFormat(found, { fstype: options.fstype, uuid: fsUuid });
-    if (decision.do === 'refuse') throw new VolumeError('invalid', decision.why);
-    if (decision.do === 'make') {
-      await filesystems.make(
-        device,
-        { fstype: options.fstype, uuid: fsUuid, blank: found === undefined },
-        signal,
-      );
-    } else {
-      await filesystems.check(device, options.fstype, signal);
-    }
   };
 
   const unmountNow = async (
@@ -128,6 +104,13 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
     await retire(mount);
   };
 
+  const closeDevice = async (device: string): Promise<boolean> => {
+    parts.failAt?.('unmount.unmounted');
+    const closed = await loops.close(device);
+    parts.failAt?.('detach.closed');
+    return closed;
+  };
+
   const detachLater = (id: VolumeId, epoch: number, clean: boolean) =>
     client.detach(id, epoch, clean).catch((thrown) => {
       parts.onUncertain({ datastore: id.datastore, name: id.name });
@@ -135,7 +118,9 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
     });
 
   const mountDevice = async (grant: Grant, mount: LiveMount): Promise<void> => {
-    const { options, formatted } = grant.record;
+    const { options, formatted, growing } = grant.record;
+    // Before its users may see it as it should be, something has to be written.
+    const unfinished = !formatted || growing === true;
     const readOnly = options.access === 'read-only';
     await mkdir(mount.mountpoint, { recursive: true });
     if (await isMounted(mount.mountpoint)) {
@@ -143,14 +128,25 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
     }
     await guard.protect(mount, mount.lease);
     try {
-      await filesystems.mount(mount.device, mount.mountpoint, options.fstype, readOnly && formatted);
+      await filesystems.mount(mount.device, mount.mountpoint, options.fstype, readOnly && !unfinished);
       await guard.protect(mount, mount.lease);
+      parts.failAt?.('mount.mounted');
       if (!formatted) {
         await prepareRoot(mount.mountpoint, options);
         await filesystems.sync(mount.mountpoint);
         await client.formatted({ datastore: mount.datastore, name: mount.name }, grant.epoch);
-        if (readOnly) await filesystems.remountReadOnly(mount.mountpoint);
+        parts.failAt?.('mount.formatted');
       }
+      if (growing) {
+        await parts.grow(mount, options.sizeBytes).catch((thrown) =>
+          // It can be used as it is, and the next mount tries again.
+          log.warn('file system not grown', {
+            volume: renderVolumeName(mount),
+            error: toVolumeError(thrown).message,
+          }),
+        );
+      }
+      if (readOnly && unfinished) await filesystems.remountReadOnly(mount.mountpoint);
     } catch (thrown) {
       await retire(mount);
       throw thrown;
@@ -169,7 +165,9 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
     }
     const device = await loops.open(join(folder, grant.location.file));
     try {
-      await ensureFilesystem(device, grant, signal);
+      parts.failAt?.('attach.opened');
+      await preparation.prepare({ device, mountpoint: mountpointOf(id), lease, grant }, signal);
+      parts.failAt?.('format.made');
       signal.throwIfAborted();
       const mount: LiveMount = {
         ...id,
@@ -208,6 +206,7 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
         parts.onUncertain(id);
         throw thrown;
       });
+      parts.failAt?.('attach.granted');
       try {
         return await useGrant(id, lease, grant, signal);
       } catch (thrown) {
@@ -232,7 +231,7 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
         log.warn('mount is still in use, taking it away', { volume: renderVolumeName(mount) });
         clean = false;
         await retire(mount);
-      } else if (!(await loops.close(mount.device))) {
+      } else if (!(await closeDevice(mount.device))) {
         clean = false;
         await shutDownHidden(mount);
       } else {
@@ -240,6 +239,7 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
       }
       await rmdir(mount.mountpoint).catch(() => undefined);
       await detachLater(mount, mount.epoch, clean);
+      parts.failAt?.('detach.done');
     },
   };
 }

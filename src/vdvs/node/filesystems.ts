@@ -15,6 +15,13 @@ export interface Filesystems {
   ): Promise<void>;
   /** Repairs what an unclean end left behind. @throws VolumeError `internal` when an administrator is needed. */
   check(device: string, fstype: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Gives a file system that is not mounted and whose log is clean another UUID.
+   * @throws VolumeError `internal` when it does not have it afterwards.
+   */
+  giveUuid(device: string, fs: { fstype: string; uuid: string }, signal: AbortSignal): Promise<void>;
+  /** Grows a mounted file system to the size of its device; nothing happens when it has it. */
+  grow(mount: { device: string; mountpoint: string; fstype: string }): Promise<void>;
   mount(device: string, path: string, fstype: string, readOnly: boolean): Promise<void>;
   /** Makes a mounted file system read-only. */
   remountReadOnly(path: string): Promise<void>;
@@ -48,16 +55,18 @@ export function createFilesystems({
   run: Run;
   mountOptions: MountOptions;
 }): Filesystems {
+  const look = async (device: string): Promise<Superblock | undefined> => {
+    const disk = await open(device, 'r');
+    try {
+      const { buffer } = await disk.read(Buffer.alloc(superblockBytes), 0, superblockBytes, 0);
+      return parseSuperblock(buffer);
+    } finally {
+      await disk.close();
+    }
+  };
+
   return {
-    async look(device) {
-      const disk = await open(device, 'r');
-      try {
-        const { buffer } = await disk.read(Buffer.alloc(superblockBytes), 0, superblockBytes, 0);
-        return parseSuperblock(buffer);
-      } finally {
-        await disk.close();
-      }
-    },
+    look,
     async make(device, { fstype, uuid, blank }, signal) {
       const zeroed = blank ? ',assume_storage_prezeroed=1' : '';
       const args: Readonly<Record<string, readonly string[]>> = {
@@ -81,6 +90,27 @@ export function createFilesystems({
         const why = stdout.split('\n').slice(-3).join('; ');
         throw new VolumeError('internal', `the file system is damaged and needs e2fsck by hand: ${why}`);
       }
+    },
+    async giveUuid(device, { fstype, uuid }, signal) {
+      const tools: Readonly<Record<string, readonly [string, readonly string[]]>> = {
+        ext4: ['tune2fs', ['-U', uuid, device]],
+        xfs: ['xfs_db', ['-x', '-c', `uuid ${uuid}`, device]],
+      };
+      const [tool, args] = tools[fstype] ?? [];
+      if (!tool || !args)
+        throw new VolumeError('invalid', `file system ${fstype} cannot get another UUID here`);
+      if (fstype === 'ext4') {
+        // tune2fs wants to know that nothing is wrong; all of it, since its checksums may hang on the UUID.
+        await run('e2fsck', ['-f', '-p', device], { timeoutMs: times.checkMs, signal, okCodes: e2fsckOk });
+      }
+      const { stderr } = await run(tool, args, { timeoutMs: times.makeMs, signal });
+      // xfs_db ends with success whatever happened.
+      if ((await look(device))?.uuid === uuid) return;
+      throw new VolumeError('internal', `${tool} did not give the file system its UUID: ${stderr}`);
+    },
+    async grow({ device, mountpoint, fstype }) {
+      if (fstype === 'xfs') await run('xfs_growfs', [mountpoint], { timeoutMs: times.makeMs });
+      else await run('resize2fs', [device], { timeoutMs: times.makeMs });
     },
     async mount(device, path, fstype, readOnly) {
       const options = [readOnly ? 'ro' : 'rw', mountOptions[fstype] ?? '']

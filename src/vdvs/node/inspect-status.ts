@@ -19,6 +19,9 @@ export function inspectStatus({ record, attached, allocatedBytes }: VolumeView):
     fstype: options.fstype,
     status: attached ? 'attached' : 'detached',
     ...(attached ? { 'attached to VM': attached.host, 'attached since': attached.since } : {}),
-    ...(options.policy === undefined ? {} : { 'vsan-policy-name': options.policy }),
+    'vsan-policy-name': options.policy ?? 'None',
+    ...(record.growing
+      ? { growing: 'the file system is smaller than the disk until its host has grown it' }
+      : {}),
   };
 }

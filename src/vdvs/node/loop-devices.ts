@@ -14,6 +14,11 @@ export interface LoopDevices {
    *   could stay in this host's cache.
    */
   open(file: string): Promise<string>;
+  /**
+   * Lets a device that is in use follow its file, which was made larger.
+   * @throws VolumeError `unavailable` when this host does not see the larger file in time.
+   */
+  grow(device: string, sizeBytes: number): Promise<void>;
   /** Lets go of a device. @returns false when something still holds it after the deadline. */
   close(device: string): Promise<boolean>;
   /** Devices whose file lies below the folder. */
@@ -21,7 +26,7 @@ export interface LoopDevices {
 }
 
 /** ms that a program may take, and that the kernel may need to let go of a device. */
-const times = { runMs: 20_000, releaseMs: 5_000, pollMs: 50 } as const;
+const times = { runMs: 20_000, releaseMs: 5_000, growMs: 10_000, pollMs: 50 } as const;
 
 function backingFile(device: string): string | undefined {
   const path = join('/sys/block', device.replace('/dev/', ''), 'loop/backing_file');
@@ -32,6 +37,11 @@ function backingFile(device: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Bytes of the device as the kernel has it. */
+async function deviceSize(device: string): Promise<number> {
+  return Number(await readFile(join('/sys/block', device.replace('/dev/', ''), 'size'), 'utf8')) * 512;
 }
 
 async function isDirect(device: string): Promise<boolean> {
@@ -77,6 +87,16 @@ export function createLoopDevices({ run, clock }: { run: Run; clock: Clock }): L
 
   return {
     close,
+    async grow(device, sizeBytes) {
+      for (const until = clock.monotonic() + times.growMs; (await deviceSize(device)) < sizeBytes; ) {
+        if (clock.monotonic() >= until) {
+          throw new VolumeError('unavailable', `${device} does not see the larger disk on this host yet`);
+        }
+        await run('losetup', ['--set-capacity', device], { timeoutMs: times.runMs });
+        // A shared file system may tell the file's size late.
+        if ((await deviceSize(device)) < sizeBytes) await clock.sleep(times.pollMs * 10);
+      }
+    },
     async open(path) {
       const file = await realpath(path).catch((thrown) => {
         throw new VolumeError(

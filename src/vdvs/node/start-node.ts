@@ -4,18 +4,21 @@ import { createKeyedQueue } from '../../lib/keyed-queue.ts';
 import type { Log } from '../../lib/log.ts';
 import type { VolumeDriver } from '../../plugin/volume-driver.ts';
 import type { EngineContainers } from '../../swarm/swarm.ts';
+import type { GrowClient } from '../disk-clients.ts';
 import type { GuardClient } from '../guard/guard-client.ts';
 import type { ServiceClient } from '../service-client.ts';
 import { type BlockVolumeParts, createBlockVolumes } from './block-volumes.ts';
 import { createDefaultDatastore } from './default-datastore.ts';
+import { createGrowMount, runGrowLoop } from './grow.ts';
 import type { MountTable } from './mount-table.ts';
 import type { MountEntry } from './mountinfo.ts';
 import { createReconciler } from './reconcile.ts';
 import { createVdvsDriver } from './vdvs-driver.ts';
 
 /** What the node's side of vDVS is made of. */
-export interface VdvsNodeParts extends Omit<BlockVolumeParts, 'onUncertain' | 'guard'> {
+export interface VdvsNodeParts extends Omit<BlockVolumeParts, 'onUncertain' | 'guard' | 'grow'> {
   readonly client: ServiceClient;
+  readonly growClient: GrowClient;
   readonly guard: GuardClient;
   readonly table: MountTable;
   readonly engine: EngineContainers;
@@ -43,7 +46,8 @@ export async function startVdvsNode(parts: VdvsNodeParts): Promise<VdvsNode> {
   const late: { uncertain: (id: { datastore: string; name: string }) => void } = {
     uncertain: () => undefined,
   };
-  const volumes = createBlockVolumes({ ...parts, onUncertain: (id) => late.uncertain(id) });
+  const grow = createGrowMount({ ...parts, client: parts.growClient });
+  const volumes = createBlockVolumes({ ...parts, grow, onUncertain: (id) => late.uncertain(id) });
   const reconciler = createReconciler({ ...parts, volumes, queue });
   late.uncertain = reconciler.uncertain;
 
@@ -57,6 +61,7 @@ export async function startVdvsNode(parts: VdvsNodeParts): Promise<VdvsNode> {
   });
   const stop = new AbortController();
   void reconciler.run(stop.signal);
+  void runGrowLoop({ ...parts, client: parts.growClient, grow, queue }, stop.signal);
 
   const defaultDatastore = createDefaultDatastore({ ...parts, configured: parts.configuredDatastore });
   const leaseSignal = () => guard.leaseSignal();

@@ -4,8 +4,8 @@ import type { KeyedQueue } from '../../lib/keyed-queue.ts';
 import type { Log } from '../../lib/log.ts';
 import type { DriverVolume, VolumeDriver } from '../../plugin/volume-driver.ts';
 import type { VolumeView } from '../api.ts';
-import { parseVolumeName, renderVolumeName } from '../names.ts';
-import { parseBlockOptions } from '../options.ts';
+import { parseVolumeName, renderVolumeName, withFullSource } from '../names.ts';
+import { parseBlockOptions, type RawOptions } from '../options.ts';
 import type { ServiceClient } from '../service-client.ts';
 import type { VolumeId } from '../types.ts';
 import type { BlockVolumes } from './block-volumes.ts';
@@ -43,6 +43,10 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
     parseVolumeName(name, 'any');
     return parseVolumeName(name, await parts.defaultDatastore.current());
   };
+  const fullSource = async (options: RawOptions) =>
+    options['clone-from'] === undefined
+      ? options
+      : withFullSource(options, await parts.defaultDatastore.current());
   /** What was mounted under a name, also when names without datastore mean another one since. */
   const mountedAs = (name: string, mountId: string) =>
     table
@@ -66,7 +70,7 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
       // Here as well as in the service: a bad option is refused also while no manager can be reached.
       parseBlockOptions(options);
       const id = await parse(name);
-      await client.create(id, options);
+      await client.create(id, await fullSource(options));
     },
 
     async remove(name) {

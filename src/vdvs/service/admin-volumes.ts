@@ -1,4 +1,3 @@
-import type { Store } from '../../etcd/store.ts';
 import { VolumeError } from '../../lib/errors.ts';
 import type { AdminVolume } from '../admin-api.ts';
 import type { VolumeView } from '../api.ts';
@@ -10,7 +9,9 @@ import { groupOfName, internalName } from '../rules/group-names.ts';
 import { readRules } from '../rules/read-rules.ts';
 import { plainView } from '../rules/tenants.ts';
 import type { VolumeId } from '../types.ts';
+import { updateNotes } from './notes.ts';
 import { readVolume } from './records.ts';
+import type { ServiceParts } from './service-parts.ts';
 
 /** The administrator's work on volumes. */
 export interface AdminVolumes {
@@ -29,13 +30,14 @@ const everybody = '*';
 const maxAttempts = 10;
 
 /** Volumes with their groups. */
-export function createAdminVolumes(parts: {
-  readonly store: Store;
-  readonly volumes: {
-    list(): Promise<VolumeView[]>;
-    get(id: VolumeId): Promise<VolumeView>;
-  };
-}): AdminVolumes {
+export function createAdminVolumes(
+  parts: Pick<ServiceParts, 'store' | 'backends' | 'cluster' | 'log'> & {
+    readonly volumes: {
+      list(): Promise<VolumeView[]>;
+      get(id: VolumeId): Promise<VolumeView>;
+    };
+  },
+): AdminVolumes {
   const { store, volumes } = parts;
   const withUsage = async (view: VolumeView): Promise<VolumeView> =>
     // A volume that goes meanwhile is shown as it was.
@@ -89,11 +91,12 @@ export function createAdminVolumes(parts: {
           ...(options['attach-as'] === undefined ? {} : { attachAs }),
         };
         const key = vdvsKeys.volume(id);
+        const record = { ...volume.value, options: changed };
         const { done } = await store.txn(
           [{ key, modRevision: volume.modRevision }],
-          [{ put: key, value: { ...volume.value, options: changed } }],
+          [{ put: key, value: record }],
         );
-        if (done) return;
+        if (done) return await updateNotes(parts, 'volume', record);
       }
       throw new VolumeError(
         'conflict',

@@ -3,8 +3,9 @@ import type { Grant } from '../api.ts';
 import { vdvsKeys } from '../keys.ts';
 import { renderVolumeName } from '../names.ts';
 import type { Attachment, VolumeId, VolumeRecord } from '../types.ts';
+import { updateNotes } from './notes.ts';
 import { type Read, readVolume, type VolumeState } from './records.ts';
-import { backendOf, type Caller, diskOf, type ServiceParts, unknownVolume } from './volumes.ts';
+import { backendOf, type Caller, diskOf, type ServiceParts, unknownVolume } from './service-parts.ts';
 import { waitForChange } from './wait-for-change.ts';
 
 /** What an attach asks for. */
@@ -29,7 +30,7 @@ export interface Attachments {
 }
 
 /** Attachments over the store and the datastores' backends. */
-export function createAttachments(parts: ServiceParts & { takeoverMarginMs: number }): Attachments {
+export function createAttachments(parts: ServiceParts): Attachments {
   const { store, clock, log } = parts;
 
   const grantOf = async (
@@ -39,6 +40,8 @@ export function createAttachments(parts: ServiceParts & { takeoverMarginMs: numb
     epoch: number,
     clean: boolean,
   ) => {
+    // A service that promised it may have ended before it did it.
+    if (volume.growing) await backendOf(parts, id).grow(diskOf(volume));
     const location = await backendOf(parts, id).attach(diskOf(volume), caller.node);
     return { record: volume, epoch, location, clean };
   };
@@ -165,14 +168,17 @@ export function createAttachments(parts: ServiceParts & { takeoverMarginMs: numb
           throw new VolumeError('conflict', `volume ${renderVolumeName(id)} is not attached here any more`);
         }
         if (volume.value.formatted) return;
+        const record: VolumeRecord = { ...volume.value, formatted: true };
         const { done } = await store.txn(
           [
             { key: vdvsKeys.volume(id), modRevision: volume.modRevision },
             { key: vdvsKeys.attachment(id), modRevision: attachment.modRevision },
           ],
-          [{ put: vdvsKeys.volume(id), value: { ...volume.value, formatted: true } }],
+          [{ put: vdvsKeys.volume(id), value: record }],
         );
-        if (done) return;
+        if (!done) continue;
+        await updateNotes(parts, 'volume', record);
+        return;
       }
     },
   };

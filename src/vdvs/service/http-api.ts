@@ -1,4 +1,4 @@
-import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express';
+import express, { type ErrorRequestHandler, type Express, type Request } from 'express';
 import { errorTraits, toVolumeError, VolumeError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import {
@@ -10,10 +10,11 @@ import {
 } from '../api.ts';
 import { concealGroups } from '../rules/group-names.ts';
 import { plainView, type Tenants } from '../rules/tenants.ts';
-import type { VolumeId } from '../types.ts';
 import type { AdminRoutes } from './admin-routes.ts';
 import type { Attachments } from './attachments.ts';
-import { bodyOf, callerNode, pathPart } from './http-request.ts';
+import { addDiskRoutes, type DiskNames, type DiskOperations } from './disk-routes.ts';
+import { bodyOf, callerNode } from './http-request.ts';
+import { untilGone, volumeOf } from './http-volume.ts';
 import type { Volumes } from './volumes.ts';
 
 /** The service's operations behind HTTP. */
@@ -24,22 +25,14 @@ export interface HttpApiParts {
   readonly tenants: Tenants;
   /** Routes of the administrator. */
   readonly admin: AdminRoutes;
+  readonly disks: DiskOperations;
+  readonly names: DiskNames;
   readonly log: Log;
 }
 
-function volumeOf(request: Request): VolumeId {
-  return { datastore: pathPart(request, 'datastore'), name: pathPart(request, 'name') };
-}
-
-/** Ends when the caller hangs up: nothing is to be granted to somebody who is not there any more. */
-function untilGone(response: Response): AbortSignal {
-  const gone = new AbortController();
-  response.once('close', () => gone.abort(new VolumeError('unavailable', 'the caller hung up')));
-  return gone.signal;
-}
-
 /** The vDVS service's HTTP API. The caller is who its certificate says, whatever the request says. */
-export function createHttpApi({ volumes, attachments, tenants, admin, log }: HttpApiParts): Express {
+export function createHttpApi(parts: HttpApiParts): Express {
+  const { volumes, attachments, tenants, admin, log } = parts;
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -90,6 +83,8 @@ export function createHttpApi({ volumes, attachments, tenants, admin, log }: Htt
     response.json({});
   });
   admin.mount(app);
+
+  addDiskRoutes(app, parts.disks, parts.names);
 
   app.use((request) => {
     throw new VolumeError('invalid', `${request.method} ${request.path} is not part of this API`);

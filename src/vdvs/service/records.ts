@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { Entry, Store } from '../../etcd/store.ts';
 import { VolumeError } from '../../lib/errors.ts';
 import { parseVdvsKey, vdvsKeys } from '../keys.ts';
+import { snapshotOf } from '../names.ts';
 import {
   type Attachment,
   attachmentSchema,
@@ -41,6 +42,27 @@ export async function readVolume(store: Store, id: VolumeId): Promise<VolumeStat
     store.get(vdvsKeys.attachment(id)),
   ]);
   return { volume: decode(volumeRecordSchema, volume), attachment: decode(attachmentSchema, attachment) };
+}
+
+/** Reads a snapshot's record. @throws VolumeError `unavailable` when the store does not answer. */
+export async function readSnapshot(store: Store, id: VolumeId): Promise<Read<VolumeRecord> | undefined> {
+  return decode(volumeRecordSchema, await store.get(vdvsKeys.snapshot(id)));
+}
+
+/** Snapshots of one volume, or of all, in the order of their names. */
+export async function readSnapshots(
+  store: Store,
+  volume?: VolumeId,
+): Promise<(Read<VolumeRecord> & { readonly id: VolumeId })[]> {
+  const prefix = volume ? `${vdvsKeys.snapshot(volume)}-` : vdvsKeys.snapshots;
+  const { entries } = await store.list(prefix);
+  return entries.flatMap((entry) => {
+    const id = parseVdvsKey(entry.key);
+    const read = decode(volumeRecordSchema, entry);
+    // The prefix is also that of snapshots of volumes whose names go on after it.
+    if (!id || !read || (volume && snapshotOf(id)?.volume.name !== volume.name)) return [];
+    return [{ ...read, id }];
+  });
 }
 
 /** All volumes with their attachments: two reads, however many there are. */

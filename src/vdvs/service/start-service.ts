@@ -1,6 +1,7 @@
 import type { Express } from 'express';
 import type { Store } from '../../etcd/store.ts';
 import type { Clock } from '../../lib/clock.ts';
+import type { FailurePoint } from '../../lib/failure-point.ts';
 import type { Log } from '../../lib/log.ts';
 import type { NodeIdentitySource } from '../../lib/node-identity.ts';
 import type { DatastoreBackend } from '../backends/backend.ts';
@@ -12,8 +13,13 @@ import { createAdminGroups } from './admin-groups.ts';
 import { createAdminRoutes } from './admin-routes.ts';
 import { createAdminVolumes } from './admin-volumes.ts';
 import { createAttachments } from './attachments.ts';
+import { createDiskNames } from './disk-names.ts';
 import { createHttpApi } from './http-api.ts';
+import { createResizing } from './resize.ts';
+import { createScanner } from './scan.ts';
+import type { ServiceParts } from './service-parts.ts';
 import { createServiceServer, type ServiceServer } from './service-server.ts';
+import { createSnapshots } from './snapshots.ts';
 import { createVolumes } from './volumes.ts';
 
 /** What the service is made of. */
@@ -31,28 +37,40 @@ export interface VdvsServiceParts {
   readonly creatorOf: (baseVolume: string) => Promise<string | undefined>;
   readonly clock: Clock;
   readonly log: Log;
+  readonly failAt?: FailurePoint;
 }
 
+/** What the API needs besides: whose disks in a datastore are this cluster's own. */
+type ApiParts = Omit<VdvsServiceParts, 'identity' | 'host' | 'port'> & Pick<ServiceParts, 'cluster'>;
+
 /** The service's API over a store and backends. */
-export function createServiceApi(given: Omit<VdvsServiceParts, 'identity' | 'host' | 'port'>): Express {
+export function createServiceApi(given: ApiParts): Express {
   const datastores = [...given.backends.keys()];
   const [hostDatastore = ''] = datastores;
-  const parts = { ...given, gate: createRulesGate({ ...given, hostDatastore }) };
+  const tenants = createTenants({ ...given, hostDatastore });
+  const parts: ServiceParts = { ...given, gate: createRulesGate({ ...given, hostDatastore }) };
   const volumes = createVolumes(parts);
   return createHttpApi({
     volumes,
     attachments: createAttachments(parts),
-    tenants: createTenants({ ...given, hostDatastore }),
+    tenants,
     admin: createAdminRoutes({
       groups: createAdminGroups({ ...given, datastores, removeVolume: (id) => volumes.remove(id) }),
-      volumes: createAdminVolumes({ ...given, volumes }),
+      volumes: createAdminVolumes({ ...parts, volumes }),
       config: createAdminConfig({ ...given, datastores }),
     }),
+    names: createDiskNames({ ...given, tenants }),
+    disks: {
+      resizing: createResizing(parts),
+      snapshots: createSnapshots(parts),
+      scanner: createScanner(parts),
+    },
     log: given.log,
   });
 }
 
 /** The whole service; `listen` starts it. */
 export function createService(parts: VdvsServiceParts): ServiceServer {
-  return createServiceServer({ ...parts, handler: createServiceApi(parts) });
+  const cluster = async () => (await parts.identity.current()).clusterId;
+  return createServiceServer({ ...parts, handler: createServiceApi({ ...parts, cluster }) });
 }

@@ -2,7 +2,7 @@ import type { Store } from '../../etcd/store.ts';
 import type { Clock } from '../../lib/clock.ts';
 
 /**
- * Resolves when the key changed at or after `revision`, when `ms` have passed, or when the store cannot tell any more:
+ * Resolves when the key (of one that ends in "/": anything below it) changed at or after `revision`, when `ms` have passed, or when the store cannot tell any more:
  * in every case look again.
  */
 export async function waitForChange(
@@ -21,8 +21,8 @@ export async function waitForChange(
       {
         changes: (changes) => {
           // The key is also the beginning of other volumes' keys.
-          if (changes.some((change) => (change.type === 'put' ? change.entry.key : change.key) === key))
-            resolve();
+          const is = (changed: string) => changed === key || (key.endsWith('/') && changed.startsWith(key));
+          if (changes.some((change) => is(change.type === 'put' ? change.entry.key : change.key))) resolve();
         },
         // Without this pause a store that refuses watches would be asked in a tight loop.
         lost: () => void clock.sleep(Math.min(ms, 200), either).then(resolve, resolve),

@@ -112,7 +112,14 @@ export async function startRulesWorld(): Promise<RulesWorld> {
     const https = createHttpsJson({ identity });
     const program = createVdvsProgram({
       connect: async () =>
-        createVdvsAdminClient({ https, host: '127.0.0.1', port: ports[0] ?? 0, timeoutMs: 30_000 }),
+        createVdvsAdminClient({
+          https,
+          host: '127.0.0.1',
+          port: ports[0] ?? 0,
+          timeoutMs: 30_000,
+          asker: 'desk',
+          clock,
+        }),
       print: (text) => printed.push(text),
       warn: (text) => printed.push(text),
       confirm: async () => undefined,

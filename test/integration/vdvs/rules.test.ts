@@ -129,7 +129,7 @@ describe('rules, enforced by three services over a real etcd', () => {
     await w1.client.detach(fast('db'), grant.epoch, true);
     await w1.client.remove(fast('db'));
     expect(await names(w3)).toEqual(['db']);
-    expect(readdirSync(join(world.dir, 'fast')).sort()).toEqual(['db-flat.vmdk', 'db.vmdk']);
+    expect(readdirSync(join(world.dir, 'fast')).sort()).toEqual(['db-flat.vmdk', 'db.vdvs.json', 'db.vmdk']);
     expect(await vdvs('volume shortls')).toMatch(/db +fast +_DEFAULT +host-w3[\s\S]*db +slow +B +detached/);
     expect(await vdvs('volume shortls --vmgroup=A')).not.toContain('db');
   });

@@ -21,7 +21,7 @@ function writeDurably(path: string, text: string): void {
 
 describe('block volumes on two nodes, with real processes, disks and etcd', () => {
   let world: World;
-  beforeAll(buildPlugin);
+  beforeAll(() => buildPlugin());
   beforeEach(async () => {
     world = await startWorld();
     await Promise.all([world.a.start(), world.b.start()]);

@@ -13,11 +13,15 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openStore } from '../../../src/etcd/etcd-store.ts';
+import type { Store } from '../../../src/etcd/store.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { createSwarmCertificates } from '../../../src/lib/swarm-certificates.ts';
 import { openBackends } from '../../../src/vdvs/backends/open-backends.ts';
+import { createDiskAdminClient, type DiskAdminClient } from '../../../src/vdvs/disk-clients.ts';
+import { createHttpsJson } from '../../../src/vdvs/https-json.ts';
 import { createService } from '../../../src/vdvs/service/start-service.ts';
+import type { ServiceClientParts } from '../../../src/vdvs/service-caller.ts';
 import { freePort, type RealEtcd, startEtcd } from '../../contract/real-etcd.ts';
 import { createSwarmCa } from '../../contract/swarm-ca.ts';
 import { clearHost } from './clear-host.ts';
@@ -26,9 +30,9 @@ import { dockerCall, dockerCallOk } from './docker-call.ts';
 const root = resolve(import.meta.dirname, '../../..');
 export const leaseMs = 5_000;
 
-/** Bundles the plugin's programs; from their sources they take long to start. */
-export function buildPlugin(): void {
-  execFileSync(process.execPath, ['build.mjs', 'vdvs-plugin', 'vdvs-plugin-main'], {
+/** Bundles the plugin's programs, and others; from their sources they take long to start. */
+export function buildPlugin(...others: string[]): void {
+  execFileSync(process.execPath, ['build.mjs', 'vdvs-plugin', 'vdvs-plugin-main', ...others], {
     cwd: root,
     stdio: 'pipe',
   });
@@ -81,11 +85,12 @@ export class PluginNode {
       .find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('vdvs-plugin-main'));
   }
 
-  async start(): Promise<void> {
+  /** @param env settings of this start only. */
+  async start(env: Record<string, string> = {}): Promise<void> {
     const log = createWriteStream(this.logFile, { flags: 'a' });
     await once(log, 'open');
     this.#guard = spawn(process.execPath, [join(root, 'dist/vdvs-plugin.mjs')], {
-      env: { PATH: process.env.PATH ?? '', ...this.#env },
+      env: { PATH: process.env.PATH ?? '', ...this.#env, ...env },
       stdio: ['ignore', log, log],
     });
     await this.activated();
@@ -114,6 +119,13 @@ export class PluginNode {
     guard.kill('SIGKILL');
     if (main !== undefined) process.kill(main, 'SIGKILL');
     await gone;
+    this.#guard = undefined;
+  }
+
+  /** Resolves when it has died by itself. */
+  async died(): Promise<void> {
+    const guard = this.#guard;
+    if (guard && guard.exitCode === null && guard.signalCode === null) await once(guard, 'exit');
     this.#guard = undefined;
   }
 
@@ -158,7 +170,16 @@ export class PluginNode {
 /** etcd, the vDVS service and two nodes that share a datastore folder. */
 export interface World {
   readonly dir: string;
+  /** Folders of the datastores `default` and `slow`. */
   readonly datastore: string;
+  readonly slow: string;
+  /** With a manager's certificate. */
+  readonly admin: DiskAdminClient;
+  readonly store: Store;
+  /** For clients with a manager's certificate. */
+  readonly manage: ServiceClientParts;
+  /** Settings of another service beside the one that there is, but for its port. */
+  readonly serviceEnv: Readonly<Record<string, string>>;
   readonly etcd: RealEtcd;
   /** Where the nodes look for an engine; nobody listens there. */
   readonly engineSocket: string;
@@ -187,9 +208,16 @@ export async function startWorld(): Promise<World> {
     requestTimeoutMs: 5_000,
   });
   const datastore = join(dir, 'ds');
+  const slow = join(dir, 'slow');
+  mkdirSync(slow);
   const service = createService({
     store,
-    backends: openBackends(new Map([['default', datastore]])),
+    backends: openBackends(
+      new Map([
+        ['default', datastore],
+        ['slow', slow],
+      ]),
+    ),
     identity,
     host: '127.0.0.1',
     port: await freePort(),
@@ -208,21 +236,41 @@ export async function startWorld(): Promise<World> {
       VFILE_ETCD_CLIENT_PORT: etcd.addresses[0]?.split(':')[1] ?? '',
       VFILE_CERTIFICATES: ca.issue({ nodeId: `id-${name}`, role: 'swarm-worker' }),
       VFILE_DOCKER_SOCKET: engineSocket,
-      VDVS_DATASTORES: `default=${datastore}`,
+      VDVS_DATASTORES: `default=${datastore},slow=${slow}`,
       VDVS_LEASE_MS: String(leaseMs),
       VDVS_FENCE_MARGIN_MS: '1000',
       VDVS_LOG_LEVEL: 'debug',
     });
   const nodes = { a: node('a'), b: node('b') };
+  const https = createHttpsJson({ identity });
+  const manage = {
+    https,
+    endpoints: async () => [{ host: '127.0.0.1', port }],
+    host: 'manager1',
+    clock: systemClock,
+  };
   return {
     dir,
     datastore,
+    slow,
+    admin: createDiskAdminClient(manage),
+    manage,
+    serviceEnv: {
+      VFILE_MANAGERS: '127.0.0.1',
+      VFILE_ETCD_CLIENT_PORT: etcd.addresses[0]?.split(':')[1] ?? '',
+      VFILE_CERTIFICATES: manager,
+      VFILE_DOCKER_SOCKET: engineSocket,
+      VDVS_DATASTORES: `default=${datastore},slow=${slow}`,
+      VDVS_LISTEN: '127.0.0.1',
+    },
+    store,
     etcd,
     engineSocket,
     ...nodes,
     async end() {
       await Promise.allSettled([nodes.a.killAll(), nodes.b.killAll()]);
       clearHost(dir);
+      https.close();
       await service.close();
       await store.close();
       identity.stop();

@@ -11,6 +11,8 @@ const read = (file: string): string => readFileSync(join(root, file), 'utf8');
 const insides = new Set([
   ...['VFILE_MOUNT_ROOT', 'VFILE_PLUGIN_SOCKET', 'VFILE_SYSFS'],
   ...['VDVS_MOUNT_ROOT', 'VDVS_PLUGIN_SOCKET'],
+  // For tests only.
+  'VDVS_FAIL_AT',
   // These are the vDVS service's, which shares a file with the plugin.
   ...['VDVS_LISTEN', 'VDVS_TAKEOVER_MARGIN_MS'],
 ]);

@@ -19,6 +19,7 @@ describe('docs/vdvs-api.yaml', () => {
       takeoverMarginMs: 0,
       nodes: async () => [],
       creatorOf: async () => undefined,
+      cluster: async () => '',
       clock,
       log,
     });

@@ -27,6 +27,18 @@ import {
   volumeViewSchema,
 } from '../../../src/vdvs/api.ts';
 
+import {
+  grownRequestSchema,
+  resizeRequestSchema,
+  scanReportSchema,
+  scanRequestSchema,
+  snapshotListSchema,
+  snapshotRequestSchema,
+  snapshotSchema,
+  tasksRequestSchema,
+  tasksSchema,
+} from '../../../src/vdvs/disk-api.ts';
+
 /** One route as it is documented. */
 export interface DocumentedRoute {
   readonly what: string;
@@ -39,6 +51,8 @@ export interface DocumentedRoute {
 const one = '/v1/volumes/:datastore/:name';
 const group = '/v1/admin/vmgroups/:vmgroup';
 const done = { answers: doneSchema };
+const ofAdmin = '/v1/admin/volumes/:datastore/:name';
+const inGroup = { vmgroup: 'the vmgroup that the volume belongs to; default: `_DEFAULT`' };
 
 /** Method and path of every route of the service, with what it does, takes and gives. */
 export const documentedRoutes: Readonly<Record<string, DocumentedRoute>> = {
@@ -70,6 +84,36 @@ export const documentedRoutes: Readonly<Record<string, DocumentedRoute>> = {
     what: 'Changes options of a volume; takes effect when it is attached next.',
     asks: volumeSetSchema,
     ...done,
+  },
+  [`POST ${one}/grown`]: { what: 'The file system has grown.', asks: grownRequestSchema, ...done },
+  'POST /v1/tasks': {
+    what: 'Volumes of the calling node whose file systems it has to grow; waits for there to be one.',
+    asks: tasksRequestSchema,
+    answers: tasksSchema,
+  },
+  [`POST ${ofAdmin}/resize`]: {
+    what: 'Makes a volume larger, and waits a while for the host that has it; `record.growing`: its file system follows later.',
+    asks: resizeRequestSchema,
+    answers: volumeViewSchema,
+    query: inGroup,
+  },
+  [`GET ${ofAdmin}/snapshots`]: {
+    what: "A volume's snapshots.",
+    answers: snapshotListSchema,
+    query: inGroup,
+  },
+  [`POST ${ofAdmin}/snapshots`]: {
+    what: 'Takes a snapshot of a volume that nobody has attached.',
+    asks: snapshotRequestSchema,
+    answers: snapshotSchema,
+    query: inGroup,
+  },
+  'GET /v1/admin/snapshots': { what: 'All snapshots.', answers: snapshotListSchema },
+  'DELETE /v1/admin/snapshots/:datastore/:name': { what: 'Removes a snapshot.', query: inGroup, ...done },
+  'POST /v1/admin/datastores/:datastore/scan': {
+    what: 'Compares a datastore with the records and makes those that were lost; takes over what is of others only with `adopt`.',
+    asks: scanRequestSchema,
+    answers: scanReportSchema,
   },
   'GET /v1/admin/vmgroups': { what: 'All vmgroups with their hosts and rights.', answers: groupsSchema },
   'POST /v1/admin/vmgroups': { what: 'Makes a vmgroup.', asks: groupCreateSchema, ...done },

@@ -189,6 +189,7 @@ describe('inspect', () => {
       status: 'attached',
       'attached to VM': 'bob',
       'attached since': '2026-01-02T00:00:00.000Z',
+      'vsan-policy-name': 'None',
     });
     expect(inspectStatus({ record })).toMatchObject({
       status: 'detached',

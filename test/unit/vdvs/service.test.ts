@@ -4,39 +4,14 @@ import type { Lease } from '../../../src/etcd/store.ts';
 import { VolumeError } from '../../../src/lib/errors.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { ManualClock } from '../../../src/lib/manual-clock.ts';
-import type { DatastoreBackend, Disk } from '../../../src/vdvs/backends/backend.ts';
+import type { DatastoreBackend } from '../../../src/vdvs/backends/backend.ts';
 import { createRulesGate } from '../../../src/vdvs/rules/gate.ts';
 import { createAttachments } from '../../../src/vdvs/service/attachments.ts';
 import { createVolumes } from '../../../src/vdvs/service/volumes.ts';
-
-/** Disks as a set of names; a failure can be ordered. */
-function memoryBackend() {
-  const disks = new Map<string, Disk>();
-  const failures: VolumeError[] = [];
-  const fail = () => {
-    const failure = failures.shift();
-    if (failure) throw failure;
-  };
-  const backend: DatastoreBackend = {
-    diskPath: (name) => `${name}.vmdk`,
-    unsupported: (options) => (options.cloneFrom ? 'clone-from is not possible' : undefined),
-    async create(disk) {
-      fail();
-      disks.set(disk.disk, disk);
-    },
-    async remove(disk) {
-      fail();
-      disks.delete(disk.disk);
-    },
-    usage: async (disk) =>
-      disks.has(disk.disk) ? { sizeBytes: disk.sizeBytes, allocatedBytes: 4096 } : undefined,
-    attach: async (disk) => ({ kind: 'folder-file', datastore: disk.id.datastore, file: disk.disk }),
-    detach: async () => undefined,
-  };
-  return { backend, disks, failures };
-}
+import { memoryBackend } from './memory-backend.ts';
 
 const marginMs = 500;
+const common = { takeoverMarginMs: marginMs, cluster: async () => 'cluster' };
 const never = new AbortController().signal;
 
 describe('the vDVS service', () => {
@@ -60,11 +35,11 @@ describe('the vDVS service', () => {
     services = [0, 1].map(() => {
       const parts = {
         store: store.client(),
+        gate: gateOf(store.client()),
         backends: new Map([['ds', disks.backend]]),
         clock,
         log: silentLog,
-        takeoverMarginMs: marginMs,
-        gate: gateOf(store.client()),
+        ...common,
       };
       return { volumes: createVolumes(parts), attachments: createAttachments(parts) };
     });
@@ -111,7 +86,7 @@ describe('the vDVS service', () => {
 
   it('makes nothing when options, name or datastore are refused', async () => {
     await expect(create({ size: '2' })).rejects.toMatchObject({ code: 'invalid' });
-    await expect(create({ 'clone-from': 'x' })).rejects.toThrow('clone-from is not possible');
+    await expect(create({ policy: 'x' })).rejects.toThrow('no storage policy x');
     await expect(service().volumes.create(ann, { ...id, datastore: 'xx' }, {})).rejects.toThrow(
       'datastore "xx" is unknown; there are: ds',
     );
@@ -135,8 +110,14 @@ describe('the vDVS service', () => {
   it('completes a volume whose creator died before the disk was made', async () => {
     disks.failures.push(new VolumeError('unavailable', 'gone'));
     const crashed = store.client();
-    const backends = new Map([['ds', disks.backend]]);
-    const parts = { store: crashed, gate: gateOf(crashed), backends, clock, log: silentLog };
+    const parts = {
+      store: crashed,
+      gate: gateOf(crashed),
+      backends: new Map([['ds', disks.backend]]),
+      clock,
+      log: silentLog,
+      ...common,
+    };
     const dying: DatastoreBackend = {
       ...disks.backend,
       create: async () => {

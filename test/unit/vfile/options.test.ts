@@ -56,6 +56,30 @@ describe('options of a volume on vDVS', () => {
     );
   });
 
+  it('a clone asks for the base volume of its source, and for no size of its own', () => {
+    expect(checkOptions({ 'clone-from': 'shared', access: 'read-only' }, 'vdvs')).toMatchObject({
+      access: 'read-only',
+      base: { 'clone-from': '_vF_shared' },
+    });
+    expect(checkOptions({ 'clone-from': 'shared' }, 'vdvs').base).not.toHaveProperty('size');
+    expect(checkOptions({ 'clone-from': '_vF_shared-000001' }, 'vdvs').base).toEqual({
+      'clone-from': '_vF_shared-000001',
+    });
+    expect(() => checkOptions({ 'clone-from': 'shared', size: '1gb', mode: '0700' }, 'vdvs')).toThrow(
+      /option size=1gb cannot be given with clone-from.*option mode=0700 cannot be given with clone-from/,
+    );
+    for (const name of ['', 'a/b', '_vF_shared']) {
+      expect(() => checkOptions({ 'clone-from': name }, 'vdvs')).toThrow(
+        `option clone-from=${name} is not valid: the name of a volume`,
+      );
+    }
+    // Another driver's options are its own.
+    expect(checkOptions({ 'clone-from': 'shared', size: '1' }, 'other').base).toEqual({
+      'clone-from': 'shared',
+      size: '1',
+    });
+  });
+
   it('unknown options are refused with the list of known ones, all problems at once', () => {
     expect(() => checkOptions({ sizes: '1gb', size: 'x', constructor: '1' }, 'vdvs')).toThrow(
       /unknown option sizes=1gb; valid options: access, attach-as,.*uid.*option size=x.*unknown option constructor=1/,

@@ -1,4 +1,5 @@
-import { link, open, unlink } from 'node:fs/promises';
+import { closeSync, linkSync, openSync, readSync, renameSync } from 'node:fs';
+import { open, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { VolumeError } from '../../../lib/errors.ts';
 
@@ -46,11 +47,14 @@ export async function unlinkIfThere(path: string): Promise<void> {
 /**
  * Gives the finished file at `temporary` its final name unless that is taken: unlike a rename this can never replace
  * a file that another service made and a host already uses.
+ * @param check throws when the name is not this caller's any more. Look and act are one turn of the event loop, so that a
+ *   service that was stopped for long does not act on what it saw before.
  * @returns whether this call did it.
  */
-export async function publishFile(temporary: string, final: string): Promise<boolean> {
+export async function publishFile(temporary: string, final: string, check = () => {}): Promise<boolean> {
   try {
-    await link(temporary, final);
+    check();
+    linkSync(temporary, final);
     return true;
   } catch (thrown) {
     if (fileErrorCode(thrown) === 'EEXIST') return false;
@@ -58,5 +62,39 @@ export async function publishFile(temporary: string, final: string): Promise<boo
   } finally {
     await unlinkIfThere(temporary);
     await syncFolder(dirname(final));
+  }
+}
+
+/** As `publishFile`, replacing what has the name. */
+export async function replaceFile(temporary: string, final: string, check: () => void): Promise<void> {
+  try {
+    check();
+    renameSync(temporary, final);
+    await syncFolder(dirname(final));
+  } catch (thrown) {
+    await unlinkIfThere(temporary);
+    throw thrown;
+  }
+}
+
+/** Writes a new file whose content is in the datastore when it resolves. */
+export async function writeNewFile(path: string, text: string): Promise<void> {
+  const file = await open(path, 'wx', 0o600);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Text of a small file, or as much of it as a descriptor can be: what has such a name may be an extent of many gigabytes. */
+export function readSmallFileSync(path: string): string {
+  const file = openSync(path, 'r');
+  try {
+    const bytes = Buffer.alloc(64 * 1024);
+    return bytes.subarray(0, readSync(file, bytes, 0, bytes.length, 0)).toString('utf8');
+  } finally {
+    closeSync(file);
   }
 }
