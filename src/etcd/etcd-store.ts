@@ -107,7 +107,7 @@ class EtcdStore implements Store {
   }
 
   #keep(id: string, granted: Renewal): Lease {
-    const limits = { attemptMs: Math.min(granted.ttlMs / 4, 1_500), timeoutMs: granted.ttlMs };
+    const limits = { attemptMs: Math.min(granted.ttlMs / 4, 1_500), timeoutMs: granted.ttlMs / 2 };
     const lease = keepLease({
       id,
       granted,

