@@ -26,11 +26,18 @@ export interface Tenants {
   self(node: string): Promise<{ vmgroup: string; defaultDatastore: string }>;
 }
 
-function plainRecord(record: VolumeRecord): VolumeRecord {
+/** A record as the users of its group know it. */
+export function plainRecord(record: VolumeRecord): VolumeRecord {
+  const { copyOf } = record;
   const { cloneFrom } = record.options;
   const options =
     cloneFrom === undefined ? record.options : { ...record.options, cloneFrom: plainName(cloneFrom) };
-  return { ...record, name: plainName(record.name), options };
+  return {
+    ...record,
+    name: plainName(record.name),
+    options,
+    ...(copyOf === undefined ? {} : { copyOf: { ...copyOf, name: plainName(copyOf.name) } }),
+  };
 }
 
 /** A view as the users of its group know it. */

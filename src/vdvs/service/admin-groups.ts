@@ -35,7 +35,7 @@ export interface AdminParts {
   readonly datastores: readonly string[];
   /** The nodes of the Swarm, with their host names. */
   readonly nodes: () => Promise<readonly NamedNode[]>;
-  /** Removes a volume with its disk; a removal that another one began is gone on with. */
+  /** Removes a volume with its snapshots; a removal that another one began is gone on with. */
   readonly removeVolume: (id: VolumeId) => Promise<void>;
   readonly clock: Clock;
   readonly log: Log;

@@ -8,7 +8,8 @@ import {
   snapshotRequestSchema,
   tasksRequestSchema,
 } from '../disk-api.ts';
-import type { VolumeId, VolumeRecord } from '../types.ts';
+import { plainRecord, plainView } from '../rules/tenants.ts';
+import type { VolumeId } from '../types.ts';
 import { bodyOf, callerNode, pathPart } from './http-request.ts';
 import { untilGone, volumeOf } from './http-volume.ts';
 import type { Resizing } from './resize.ts';
@@ -44,13 +45,12 @@ export function addDiskRoutes(app: Express, operations: DiskOperations, names: D
     const { vmgroup } = request.query;
     return names.ofAdmin(typeof vmgroup === 'string' ? vmgroup : undefined, volumeOf(request));
   };
-  const shown = (record: VolumeRecord): VolumeRecord => ({ ...record, ...names.shown(record) });
 
   app.post(admin(`${one}/resize`), async (request, response) => {
     const { size, host } = bodyOf(resizeRequestSchema, request);
     const caller = { node: callerNode(request), host };
     const view = await resizing.resize(caller, await meant(request), size);
-    response.json({ ...view, record: shown(view.record) });
+    response.json(plainView(view));
   });
   app.post(`${apiPrefix}${one}/grown`, async (request, response) => {
     const { epoch, sizeBytes } = bodyOf(grownRequestSchema, request);
@@ -68,15 +68,15 @@ export function addDiskRoutes(app: Express, operations: DiskOperations, names: D
 
   app.get(admin(`${one}/snapshots`), async (request, response) => {
     const records = await snapshots.list(await meant(request));
-    response.json({ snapshots: records.map(shown) });
+    response.json({ snapshots: records.map(plainRecord) });
   });
   app.post(admin(`${one}/snapshots`), async (request, response) => {
     const { host } = bodyOf(snapshotRequestSchema, request);
     const caller = { node: callerNode(request), host };
-    response.json({ record: shown(await snapshots.create(caller, await meant(request))) });
+    response.json({ record: plainRecord(await snapshots.create(caller, await meant(request))) });
   });
   app.get(admin('/snapshots'), async (_request, response) => {
-    response.json({ snapshots: (await snapshots.list()).map(shown) });
+    response.json({ snapshots: (await snapshots.list()).map(plainRecord) });
   });
   app.delete(admin('/snapshots/:datastore/:name'), async (request, response) => {
     await snapshots.remove(await meant(request));

@@ -8,6 +8,7 @@ import type { DatastoreBackend } from '../backends/backend.ts';
 import { createRulesGate } from '../rules/gate.ts';
 import type { NamedNode } from '../rules/group-changes.ts';
 import { createTenants } from '../rules/tenants.ts';
+import type { VolumeId } from '../types.ts';
 import { createAdminConfig } from './admin-config.ts';
 import { createAdminGroups } from './admin-groups.ts';
 import { createAdminRoutes } from './admin-routes.ts';
@@ -50,19 +51,24 @@ export function createServiceApi(given: ApiParts): Express {
   const tenants = createTenants({ ...given, hostDatastore });
   const parts: ServiceParts = { ...given, gate: createRulesGate({ ...given, hostDatastore }) };
   const volumes = createVolumes(parts);
+  const snapshots = createSnapshots(parts);
+  const removeVolume = async (id: VolumeId) => {
+    for (const snapshot of await snapshots.list(id)) await snapshots.remove(snapshot);
+    await volumes.remove(id);
+  };
   return createHttpApi({
     volumes,
     attachments: createAttachments(parts),
     tenants,
     admin: createAdminRoutes({
-      groups: createAdminGroups({ ...given, datastores, removeVolume: (id) => volumes.remove(id) }),
+      groups: createAdminGroups({ ...given, datastores, removeVolume }),
       volumes: createAdminVolumes({ ...parts, volumes }),
       config: createAdminConfig({ ...given, datastores }),
     }),
     names: createDiskNames({ ...given, tenants }),
     disks: {
       resizing: createResizing(parts),
-      snapshots: createSnapshots(parts),
+      snapshots,
       scanner: createScanner(parts),
     },
     log: given.log,

@@ -213,6 +213,37 @@ describe('rules, enforced by three services over a real etcd', () => {
     expect(await vdvs('volume shortls')).toMatch(/v +fast +_DEFAULT/);
   });
 
+  it('counts growth, snapshots and clones against the quota, in the name space of the group', async () => {
+    await vdvs('vmgroup create --name=A --default-datastore=fast --vm-list=host-w1');
+    await vdvs('vmgroup access set --name=A --datastore=fast --volume-totalsize=5gb --volume-maxsize=3gb');
+    await w3.client.create(fast('v'), { size: '7gb' });
+    await w1.client.create(fast('v'), { size: '1gb' });
+    const resize = (size: string) => vdvs(`volume resize --volume=v@fast --vmgroup=A --size=${size}`);
+    expect(await resize('2gb')).toContain('2gb');
+    await expect(resize('4gb')).rejects.toThrow('max volume size limit');
+    await vdvs('snapshot create --volume=v@fast --vmgroup=A');
+    await expect(vdvs('snapshot create --volume=v@fast --vmgroup=A')).rejects.toThrow(
+      'exceeds the usage quota',
+    );
+    await expect(resize('4gb')).rejects.toThrow('max volume size limit');
+    expect(await resize('3gb')).toContain('3gb');
+    const clone = () => w1.client.create(fast('copy'), { 'clone-from': 'v-000001@fast' });
+    await expect(clone()).rejects.toMatchObject({ code: 'no_space' });
+    await vdvs('vmgroup access set --name=A --datastore=fast --volume-totalsize=7gb');
+    expect((await clone()).record.options).toMatchObject({
+      cloneFrom: 'v-000001@fast',
+      sizeBytes: 2 * 2 ** 30,
+    });
+    await expect(w3.client.create(fast('copy'), { 'clone-from': 'v-000001@fast' })).rejects.toMatchObject({
+      code: 'not_found',
+    });
+    expect(await vdvs('snapshot ls --json')).toMatch(/"name": "v-000001"/);
+    expect(await vdvs('volume ls --json')).not.toMatch(/"(name|cloneFrom)": "[0-9a-f]{8}[+]/);
+    expect((await w3.client.get(fast('v')))?.record.options.sizeBytes).toBe(7 * 2 ** 30);
+    await vdvs('vmgroup rm --name=A --remove-volumes --yes');
+    expect(readdirSync(join(world.dir, 'fast')).filter((file) => file.includes('+'))).toEqual([]);
+  });
+
   it('gives the volumes of a lost group to a new one with its ID', async () => {
     await vdvs('vmgroup create --name=A --default-datastore=fast --vm-list=host-w1');
     const { record } = await w1.client.create(fast('v'), {});
