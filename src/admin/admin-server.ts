@@ -1,14 +1,26 @@
 import { createServer, type Server } from 'node:https';
+import { TLSSocket } from 'node:tls';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import type { Registry } from 'prom-client';
+import { z } from 'zod';
 import { errorTraits, toVolumeError, VolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import type { NodeIdentity, NodeIdentitySource } from '../lib/node-identity.ts';
+import { managerServerName, type NodeIdentity, type NodeIdentitySource } from '../lib/node-identity.ts';
+import type { MoveAsked } from '../vfile/move-volume.ts';
 import type { AdminData } from './admin-data.ts';
+
+/** What administrators may order; the leading manager carries it out, whichever was asked. */
+export interface AdminOrders {
+  /** See `askForMove`. */
+  move(volume: string, to: string | undefined): Promise<MoveAsked>;
+  /** See `withdrawMove`. */
+  withdrawMove(volume: string): Promise<void>;
+}
 
 /** What the API's server needs. */
 export interface AdminServerParts {
   readonly data: AdminData;
+  readonly orders: AdminOrders;
   readonly registry: Registry;
   readonly identity: NodeIdentitySource;
   /** 0 takes any free port. */
@@ -22,12 +34,24 @@ export interface AdminServer {
   stop(): Promise<void>;
 }
 
-/** The routes; only reading. */
+const moveSchema = z.strictObject({ to: z.string().min(1).max(255).optional() });
+
+/** Any node may look; orders are for managers, as Docker's own are. @throws VolumeError `denied` for others. */
+function onlyManagers({ socket }: Request, _response: Response, next: NextFunction): void {
+  const role = socket instanceof TLSSocket ? socket.getPeerCertificate().subject?.OU : undefined;
+  if (role !== managerServerName) {
+    throw new VolumeError('denied', "only managers' certificates may give orders; ask on a manager");
+  }
+  next();
+}
+
+/** The routes: reading for every node, orders for managers. */
 export function adminRoutes({
   data,
+  orders,
   registry,
   log,
-}: Pick<AdminServerParts, 'data' | 'registry' | 'log'>): express.Express {
+}: Pick<AdminServerParts, 'data' | 'orders' | 'registry' | 'log'>): express.Express {
   const app = express();
   app.disable('x-powered-by');
   app.get('/v1/volumes', (_request, response) => {
@@ -37,6 +61,20 @@ export function adminRoutes({
     const volume = data.volume(request.params.name);
     if (!volume) throw new VolumeError('not_found', `no such volume: ${request.params.name}`);
     response.json({ ...data.freshness(), volume });
+  });
+  app.post(
+    '/v1/volumes/:name/move',
+    onlyManagers,
+    express.json({ limit: '4kb' }),
+    async (request, response) => {
+      const body = moveSchema.safeParse(request.body ?? {});
+      if (!body.success) throw new VolumeError('invalid', z.prettifyError(body.error));
+      response.json({ move: await orders.move(String(request.params.name), body.data.to) });
+    },
+  );
+  app.delete('/v1/volumes/:name/move', onlyManagers, async (request, response) => {
+    await orders.withdrawMove(String(request.params.name));
+    response.json({ withdrawn: true });
   });
   app.get('/v1/nodes', (_request, response) => {
     response.json({ ...data.freshness(), nodes: data.nodes() });

@@ -18,6 +18,7 @@ import { vfileKeys } from '../vfile/keys.ts';
 import { logEvents } from '../vfile/manager/events.ts';
 import { managerEndpoints } from '../vfile/manager/manager-endpoints.ts';
 import { runManager } from '../vfile/manager/run-manager.ts';
+import { askForMove, withdrawMove } from '../vfile/move-volume.ts';
 import { readVfileSettings, settingsFile } from '../vfile/settings.ts';
 
 const retryMs = 1_000;
@@ -69,8 +70,12 @@ async function main(): Promise<void> {
   const data = new AdminData(mirrors);
   const metrics = createMetrics({ data });
   const { registry } = metrics;
+  const orders = {
+    move: (volume: string, to: string | undefined) => askForMove({ store, clock }, volume, to),
+    withdrawMove: (volume: string) => withdrawMove({ store }, volume),
+  };
   const admin: AdminServer = await patiently('the admin port', () =>
-    startAdminServer({ data, registry, identity, port: settings.adminPort, log }),
+    startAdminServer({ data, orders, registry, identity, port: settings.adminPort, log }),
   );
   const toLog = logEvents(log);
   const { nodeId, clusterId } = self;

@@ -3,7 +3,15 @@ import { z } from 'zod';
 import { toVolumeError, VolumeError } from '../../lib/errors.ts';
 import { hostPort } from '../../lib/host-port.ts';
 import { managerServerName, type TlsFiles } from '../../lib/node-identity.ts';
-import { apiError, leaderAnswer, nodesAnswer, volumeAnswer, volumesAnswer } from './answers.ts';
+import {
+  apiError,
+  leaderAnswer,
+  moveAnswer,
+  nodesAnswer,
+  volumeAnswer,
+  volumesAnswer,
+  withdrawAnswer,
+} from './answers.ts';
 
 /** What the CLI asks of a manager. */
 export interface AdminClient {
@@ -11,6 +19,10 @@ export interface AdminClient {
   volume(name: string): Promise<z.infer<typeof volumeAnswer>>;
   nodes(): Promise<z.infer<typeof nodesAnswer>>;
   leader(): Promise<z.infer<typeof leaderAnswer>>;
+  /** Asks that a volume be served from another node. @throws VolumeError `not_found`, `conflict`, `denied`. */
+  move(volume: string, to: string | undefined): Promise<z.infer<typeof moveAnswer>>;
+  /** Takes that back. */
+  withdrawMove(volume: string): Promise<void>;
 }
 
 /** How a manager is reached. */
@@ -26,10 +38,20 @@ interface Answer {
   readonly body: string;
 }
 
-function get({ address, port, tls, timeoutMs }: AdminClientOptions, path: string): Promise<Answer> {
+/** One request; with `json` as its body, if any. */
+interface Call {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly path: string;
+  readonly json?: unknown;
+}
+
+function send({ address, port, tls, timeoutMs }: AdminClientOptions, call: Call): Promise<Answer> {
+  const { method, path, json } = call;
   return new Promise((resolve, reject) => {
-    const call = request(
+    const sent = request(
       {
+        method,
+        ...(json === undefined ? {} : { headers: { 'Content-Type': 'application/json' } }),
         host: address,
         port,
         path,
@@ -50,14 +72,14 @@ function get({ address, port, tls, timeoutMs }: AdminClientOptions, path: string
         );
       },
     );
-    call.on('error', reject);
-    call.end();
+    sent.on('error', reject);
+    sent.end(json === undefined ? undefined : JSON.stringify(json));
   });
 }
 
-async function ask<T>(options: AdminClientOptions, path: string, schema: z.ZodType<T>): Promise<T> {
+async function ask<T>(options: AdminClientOptions, call: Call, schema: z.ZodType<T>): Promise<T> {
   const where = `the manager at ${hostPort(options.address, options.port)}`;
-  const answer = await get(options, path).catch((thrown: unknown) => {
+  const answer = await send(options, call).catch((thrown: unknown) => {
     throw new VolumeError('unavailable', `${where} does not answer: ${toVolumeError(thrown).message}`, {
       cause: thrown,
     });
@@ -81,10 +103,18 @@ async function ask<T>(options: AdminClientOptions, path: string, schema: z.ZodTy
 
 /** A client of one manager's admin API, over mutual TLS. */
 export function createAdminClient(options: AdminClientOptions): AdminClient {
+  const look = <T>(path: string, schema: z.ZodType<T>): Promise<T> =>
+    ask(options, { method: 'GET', path }, schema);
+  const pathOf = (name: string): string => `/v1/volumes/${encodeURIComponent(name)}`;
   return {
-    volumes: () => ask(options, '/v1/volumes', volumesAnswer),
-    volume: (name) => ask(options, `/v1/volumes/${encodeURIComponent(name)}`, volumeAnswer),
-    nodes: () => ask(options, '/v1/nodes', nodesAnswer),
-    leader: () => ask(options, '/v1/leader', leaderAnswer),
+    volumes: () => look('/v1/volumes', volumesAnswer),
+    volume: (name) => look(pathOf(name), volumeAnswer),
+    nodes: () => look('/v1/nodes', nodesAnswer),
+    leader: () => look('/v1/leader', leaderAnswer),
+    move: (name, to) =>
+      ask(options, { method: 'POST', path: `${pathOf(name)}/move`, json: { to } }, moveAnswer),
+    withdrawMove: async (name) => {
+      await ask(options, { method: 'DELETE', path: `${pathOf(name)}/move` }, withdrawAnswer);
+    },
   };
 }
