@@ -6,6 +6,7 @@ import { describeRound, type EventKind, isOutage, type Round } from './chaos-pla
 import type { RoundResult } from './chaos-report.ts';
 import { longestStall } from './check-run.ts';
 import type { Clients } from './clients.ts';
+import type { LostContacts } from './lost-contacts.ts';
 import { seconds } from './narrator.ts';
 
 /** What a round is played on. */
@@ -15,8 +16,7 @@ export interface Stage {
   readonly clients: Clients;
   readonly say: (text: string) => void;
   readonly signal: AbortSignal;
-  /** Told before a host's contact is taken away; what it returns is to be called when all is well again. */
-  readonly lostContact: (host: string) => () => void;
+  readonly contacts: LostContacts;
 }
 
 /** So long all parts may take to be well again after the last heal, ms. */
@@ -75,7 +75,7 @@ export async function playRound(
   const host = 'host' in target ? target.host : server;
   say(`round ${number}: ${describeRound(round)} (${host}; ${server} serves)`);
   const event = events[kind];
-  const regained = kind === 'cut' || kind === 'freeze' ? stage.lostContact(host) : undefined;
+  const regained = kind === 'cut' || kind === 'freeze' ? stage.contacts.lost(host) : undefined;
   const at = Date.now();
   const struck = await event.strike(stage, host);
   if (!struck) {
