@@ -23,6 +23,7 @@
 #   put VERSION                       replaced and synced
 #   cutting GENERATION, cut GENERATION   is about to truncate; truncated, began GENERATION, synced
 #   made N, drop N, gone N, list N,N  an entry was made, is about to be removed, was removed; its own entries as listed
+#   did START END                     one of the rarer things was done
 #   error TIME WHAT                   a call failed; the run is spoilt unless the test expects it
 # It ends after the round in which the file NAME.stop appears in the diary directory.
 use strict;
@@ -222,7 +223,8 @@ my @rarely = (\&replace, \&cycle, \&come_and_go, \&cycle, \&read_others);
 for (my $round = 0; !-e "$diaries/$name.stop"; $round++) {
   append();
   take_turn($round % 2 ? 'fcntl' : 'flock');
-  $rarely[$round % @rarely]->();
+  my $start = now();
+  $rarely[$round % @rarely]->() and note('did', $start, now());
   select(undef, undef, undef, $pause / 1000) if $pause;
 }
 note('end', now());
