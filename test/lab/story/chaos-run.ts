@@ -100,6 +100,10 @@ class Chaos {
       this.#records += diaries.reduce((total, { acks }) => total + acks.length, 0);
       this.#turns += diaries.reduce((total, { turns }) => total + turns.length, 0);
       this.#findings.push(...problems.map((problem) => `${volume}: ${problem}`));
+      const repeated = diaries.flatMap((diary) => diary.repeated);
+      if (repeated.length > 0) {
+        say(`requests carried out whose answer was lost with a server: ${repeated.join(', ')}`);
+      }
       say(`${volume}: ${problems.length} problems in what the clients wrote and saw`);
     });
     // What something is wrong with is left as it is, to be looked at.

@@ -18,6 +18,8 @@ export interface Diary {
   readonly cut: number;
   /** What became of its entries and how it saw them listed, in this order. */
   readonly entries: readonly EntryEvent[];
+  /** Requests that were found done when they were sent again: the answer was lost with the server. */
+  readonly repeated: readonly string[];
   readonly errors: readonly { at: number; what: string }[];
   readonly ended: boolean;
 }
@@ -60,6 +62,7 @@ export function parseDiary(name: string, text: string): Diary {
   const robbed: { lock: LockKind; ticket: number }[] = [];
   const seen: Sight[] = [];
   const entries: EntryEvent[] = [];
+  const repeated: string[] = [];
   const errors: { at: number; what: string }[] = [];
   let [put, cutting, cut, ended] = [0, 0, 0, false];
   for (const line of text.split('\n').slice(0, -1)) {
@@ -76,11 +79,12 @@ export function parseDiary(name: string, text: string): Diary {
     else if (what === 'made' || what === 'drop' || what === 'gone') entries.push({ what, number: Number(a) });
     else if (what === 'list') entries.push({ what, numbers: numbersOf(a) });
     else if (what === 'error') errors.push({ at: ms(a), what: line.split(' ').slice(2).join(' ') });
+    else if (what === 'again') repeated.push(a ?? '');
     else if (what === 'start') ended = false;
     else if (what === 'end') ended = true;
   }
   calls.push(...acks, ...turns.map(({ enter, leave }) => ({ start: enter, end: leave })));
-  return { name, acks, calls, turns, robbed, seen, put, cutting, cut, entries, errors, ended };
+  return { name, acks, calls, turns, robbed, seen, put, cutting, cut, entries, repeated, errors, ended };
 }
 
 /**
