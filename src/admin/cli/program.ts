@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Clock } from '../../lib/clock.ts';
 import type { AdminClient } from './admin-client.ts';
 import { moveVolume } from './move-volume.ts';
@@ -93,7 +93,9 @@ Exit codes: 0 done, 2 wrong usage, 3 no such volume or node, 6 not now, 9 the ma
     .description('serve a volume from another node; open files and locks stay, users wait a moment')
     .argument('<name>', 'name of the volume')
     .option('--to <node>', 'host name or ID of the node; default: whichever is best')
-    .option('--timeout <seconds>', 'how long to wait for it', secondsOf, 60_000)
+    .addOption(
+      new Option('--timeout <seconds>', 'how long to wait for it').argParser(secondsOf).default(60_000, '60'),
+    )
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  vfile volume move shared --to node3')
     .action(async (name: string, options: { to?: string; timeout: number; json?: boolean }) => {
