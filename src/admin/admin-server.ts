@@ -1,16 +1,28 @@
 import { createServer, type Server } from 'node:https';
+import { TLSSocket } from 'node:tls';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import type { Registry } from 'prom-client';
+import { z } from 'zod';
 import { errorTraits, toVolumeError, VolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import type { NodeIdentity, NodeIdentitySource } from '../lib/node-identity.ts';
-import { type AdminActions, addActions } from './admin-actions.ts';
+import { managerServerName, type NodeIdentity, type NodeIdentitySource } from '../lib/node-identity.ts';
+import type { MoveAsked } from '../vfile/move-volume.ts';
 import type { AdminData } from './admin-data.ts';
+
+/** What administrators may order; the leading manager carries it out, whichever was asked. */
+export interface AdminOrders {
+  /** See `askForMove`. */
+  move(volume: string, to: string | undefined): Promise<MoveAsked>;
+  /** See `withdrawMove`. */
+  withdrawMove(volume: string): Promise<void>;
+  /** See `resizeVolume`; carried out by the one that was asked. */
+  resize(volume: string, size: string): Promise<{ readonly growing: boolean }>;
+}
 
 /** What the API's server needs. */
 export interface AdminServerParts {
   readonly data: AdminData;
-  readonly actions: AdminActions;
+  readonly orders: AdminOrders;
   readonly registry: Registry;
   readonly identity: NodeIdentitySource;
   /** 0 takes any free port. */
@@ -24,13 +36,25 @@ export interface AdminServer {
   stop(): Promise<void>;
 }
 
-/** The routes. */
+const resizeSchema = z.strictObject({ size: z.string().min(1).max(255) });
+const moveSchema = z.strictObject({ to: z.string().min(1).max(255).optional() });
+
+/** Any node may look; orders are for managers, as Docker's own are. @throws VolumeError `denied` for others. */
+function onlyManagers({ socket }: Request, _response: Response, next: NextFunction): void {
+  const role = socket instanceof TLSSocket ? socket.getPeerCertificate().subject?.OU : undefined;
+  if (role !== managerServerName) {
+    throw new VolumeError('denied', "only managers' certificates may give orders; ask on a manager");
+  }
+  next();
+}
+
+/** The routes: reading for every node, orders for managers. */
 export function adminRoutes({
   data,
-  actions,
+  orders,
   registry,
   log,
-}: Pick<AdminServerParts, 'data' | 'actions' | 'registry' | 'log'>): express.Express {
+}: Pick<AdminServerParts, 'data' | 'orders' | 'registry' | 'log'>): express.Express {
   const app = express();
   app.disable('x-powered-by');
   app.get('/v1/volumes', (_request, response) => {
@@ -41,6 +65,30 @@ export function adminRoutes({
     if (!volume) throw new VolumeError('not_found', `no such volume: ${request.params.name}`);
     response.json({ ...data.freshness(), volume });
   });
+  app.post(
+    '/v1/volumes/:name/move',
+    onlyManagers,
+    express.json({ limit: '4kb' }),
+    async (request, response) => {
+      const body = moveSchema.safeParse(request.body ?? {});
+      if (!body.success) throw new VolumeError('invalid', z.prettifyError(body.error));
+      response.json({ move: await orders.move(String(request.params.name), body.data.to) });
+    },
+  );
+  app.delete('/v1/volumes/:name/move', onlyManagers, async (request, response) => {
+    await orders.withdrawMove(String(request.params.name));
+    response.json({ withdrawn: true });
+  });
+  app.post(
+    '/v1/volumes/:name/resize',
+    onlyManagers,
+    express.json({ limit: '4kb' }),
+    async (request, response) => {
+      const body = resizeSchema.safeParse(request.body ?? {});
+      if (!body.success) throw new VolumeError('invalid', z.prettifyError(body.error));
+      response.json(await orders.resize(String(request.params.name), body.data.size));
+    },
+  );
   app.get('/v1/nodes', (_request, response) => {
     response.json({ ...data.freshness(), nodes: data.nodes() });
   });
@@ -50,7 +98,6 @@ export function adminRoutes({
   app.get('/metrics', async (_request, response) => {
     response.type(registry.contentType).send(await registry.metrics());
   });
-  addActions(app, actions);
   app.use((request: Request) => {
     throw new VolumeError('not_found', `nothing is at ${request.path}`);
   });

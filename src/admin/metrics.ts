@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ManagerEvent } from '../vfile/manager/events.ts';
-import { volumeStates } from '../vfile/types.ts';
+import { type FailoverRecord, volumeStates } from '../vfile/types.ts';
 import type { AdminData } from './admin-data.ts';
 
 /** Metrics of a manager: what the store holds (on every manager) and what this one did while it led. */
@@ -12,6 +12,22 @@ export interface Metrics {
 
 /** Buckets for what should take seconds, in seconds. */
 const secondsBuckets = [0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 30, 60, 120];
+
+/** How long each phase of a failover took that there was, ms. */
+function phasesOf({ orderedMs, claimedMs, durationMs }: FailoverRecord): (readonly [string, number])[] {
+  const phases: (readonly [string, number])[] = [];
+  let before = 0;
+  for (const [phase, end] of [
+    ['order', orderedMs],
+    ['start', claimedMs],
+    ['serve', durationMs],
+  ] as const) {
+    if (end === undefined) continue;
+    phases.push([phase, Math.max(0, end - before)]);
+    before = end;
+  }
+  return phases;
+}
 
 /** Makes the metrics in a registry of their own. */
 export function createMetrics({ data }: { readonly data: AdminData }): Metrics {
@@ -75,6 +91,13 @@ export function createMetrics({ data }: { readonly data: AdminData }): Metrics {
     buckets: secondsBuckets,
     registers,
   });
+  const phaseSeconds = new Histogram({
+    name: 'vfile_failover_phase_seconds',
+    help: 'Parts of failovers: order (until a new server was ordered), start (until it had the claim), serve (until it served)',
+    labelNames: ['phase'],
+    buckets: secondsBuckets,
+    registers,
+  });
   const steps = new Histogram({
     name: 'vfile_step_seconds',
     help: 'Steps done by this manager',
@@ -98,6 +121,7 @@ export function createMetrics({ data }: { readonly data: AdminData }): Metrics {
       else if (event.type === 'failover') {
         failovers.inc();
         if (event.record.durationMs !== undefined) failoverSeconds.observe(event.record.durationMs / 1_000);
+        for (const [phase, ms] of phasesOf(event.record)) phaseSeconds.observe({ phase }, ms / 1_000);
       }
     },
   };

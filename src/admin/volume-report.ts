@@ -19,6 +19,9 @@ export interface VolumeReport {
   readonly capacity: { readonly size: number; readonly used: number } | undefined;
   readonly mounts: readonly Pick<MountRecord, 'host' | 'address' | 'since' | 'ids'>[];
   readonly lastFailover: VolumeStatus['lastFailover'];
+  readonly earlierFailovers: VolumeStatus['earlierFailovers'];
+  /** Whether a move is asked for and not yet over. */
+  readonly moving: boolean;
   readonly createdAt: string;
 }
 
@@ -43,6 +46,8 @@ export function reportVolume(records: VolumeRecords): VolumeReport | undefined {
     capacity: server?.capacity,
     mounts: records.mounts.map(({ value: { host, address, since, ids } }) => ({ host, address, since, ids })),
     lastFailover: status?.lastFailover,
+    earlierFailovers: status?.earlierFailovers,
+    moving: records.move !== undefined,
     createdAt: spec.createdAt,
   };
 }

@@ -21,7 +21,7 @@ export interface KeepLeaseOptions {
   readonly revoke: () => Promise<void>;
 }
 
-/** Pause after renewals that no member answered, in ms. */
+/** Pause after a renewal that no member answered, in ms. */
 const retryPauseMs = 100;
 /** Renewals under way at the same time at most, while none is answered. */
 const mostAttempts = 4;
@@ -58,7 +58,8 @@ export function keepLease(options: KeepLeaseOptions): Lease {
       await clock.sleep(state.contact ? ttlMs / 5 : retryPauseMs, stop.signal);
       try {
         const renewal = await hedged({
-          ...{ attempt: options.renew, everyMs: ttlMs / 12, most: mostAttempts, forMs: ttlMs / 2 },
+          ...{ attempt: options.renew, everyMs: ttlMs / 12, againMs: retryPauseMs },
+          ...{ most: mostAttempts, forMs: ttlMs / 2 },
           ...{ clock, signal: stop.signal },
         });
         if (!stop.signal.aborted) accept(renewal);

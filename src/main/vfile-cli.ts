@@ -34,6 +34,7 @@ async function main(): Promise<void> {
     print: (text) => process.stdout.write(`${text}\n`),
     warn: (text) => process.stderr.write(`${text}\n`),
     version,
+    clock,
   });
   program.exitOverride();
   for (const command of program.commands) {

@@ -1,8 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import type { AdminActions } from '../admin/admin-actions.ts';
 import { AdminData } from '../admin/admin-data.ts';
-import { type AdminServer, startAdminServer } from '../admin/admin-server.ts';
+import { type AdminOrders, type AdminServer, startAdminServer } from '../admin/admin-server.ts';
 import { createMetrics } from '../admin/metrics.ts';
 import { createElection } from '../etcd/election.ts';
 import { openStore } from '../etcd/etcd-store.ts';
@@ -22,6 +21,7 @@ import { vfileKeys } from '../vfile/keys.ts';
 import { logEvents } from '../vfile/manager/events.ts';
 import { managerEndpoints } from '../vfile/manager/manager-endpoints.ts';
 import { runManager } from '../vfile/manager/run-manager.ts';
+import { askForMove, withdrawMove } from '../vfile/move-volume.ts';
 import { resizeVolume } from '../vfile/resize-volume.ts';
 import { readVfileSettings, settingsFile } from '../vfile/settings.ts';
 import { createBaseGrowth } from './wiring/base-growth.ts';
@@ -84,11 +84,13 @@ async function main(): Promise<void> {
     host: hostname(),
     clock,
   });
-  const actions: AdminActions = {
-    resize: (name, size) => resizeVolume({ store, growBase }, name, size),
+  const orders: AdminOrders = {
+    move: (volume, to) => askForMove({ store, clock }, volume, to),
+    withdrawMove: (volume) => withdrawMove({ store }, volume),
+    resize: (volume, size) => resizeVolume({ store, growBase }, volume, size),
   };
   const admin: AdminServer = await patiently('the admin port', () =>
-    startAdminServer({ data, actions, registry, identity, port: settings.adminPort, log }),
+    startAdminServer({ data, orders, registry, identity, port: settings.adminPort, log }),
   );
   const toLog = logEvents(log);
   const { nodeId, clusterId } = self;

@@ -9,6 +9,7 @@ export const vfileKeys = {
   claim: (name: string) => `/vfile/volumes/${name}/claim`,
   epoch: (name: string) => `/vfile/volumes/${name}/epoch`,
   server: (name: string) => `/vfile/volumes/${name}/server`,
+  move: (name: string) => `/vfile/volumes/${name}/move`,
   ports: '/vfile/ports/',
   /** Value: `{v:1, volume}`; taken in the transaction that creates the volume. */
   port: (port: number) => `/vfile/ports/${port}`,

@@ -3,7 +3,9 @@ import type { Entry } from '../etcd/store.ts';
 import { parseVolumeKey } from './keys.ts';
 import {
   type MountRecord,
+  type MoveRequest,
   mountRecordSchema,
+  moveRequestSchema,
   type ServerClaim,
   type ServerRecord,
   serverClaimSchema,
@@ -27,6 +29,7 @@ export interface VolumeRecords {
   readonly status: Read<VolumeStatus> | undefined;
   readonly claim: Read<ServerClaim> | undefined;
   readonly server: Read<ServerRecord> | undefined;
+  readonly move: Read<MoveRequest> | undefined;
   readonly mounts: readonly Read<MountRecord>[];
   /** Records that do not have the expected form; a newer release may have written them. */
   readonly problems: readonly string[];
@@ -65,6 +68,7 @@ export function readVolume(name: string, entries: Iterable<Entry>): VolumeRecord
     status: part('status', volumeStatusSchema),
     claim: part('claim', serverClaimSchema),
     server: part('server', serverRecordSchema),
+    move: part('move', moveRequestSchema),
     mounts,
     problems,
   };

@@ -41,6 +41,23 @@ export const volumeStates = [
 ] as const;
 export type VolumeState = (typeof volumeStates)[number];
 
+/** What is kept of one failover or planned move. The server was missed from `at` on; the other times are ms after it. */
+export const failoverRecordSchema = z.object({
+  /** RFC 3339. */
+  at: z.string(),
+  cause: z.string(),
+  /** Host names. */
+  from: z.string(),
+  to: z.string().optional(),
+  /** When a new server was ordered; absent when Swarm or the old server's own supervisor acted first. */
+  orderedMs: z.number().optional(),
+  /** When the new server had the claim: its container runs, the disk is attached, the old server is out for good. */
+  claimedMs: z.number().optional(),
+  /** When the volume was served again; absent while it is not. */
+  durationMs: z.number().optional(),
+});
+export type FailoverRecord = z.infer<typeof failoverRecordSchema>;
+
 /** `/vfile/volumes/<name>/status`: written by the manager's leader only. */
 export const volumeStatusSchema = z.object({
   v: z.literal(1),
@@ -61,15 +78,9 @@ export const volumeStatusSchema = z.object({
   /** The last server that was seen to serve. */
   server: z.object({ node: z.string(), address: z.string(), epoch: z.number().int() }).optional(),
   serviceName: z.string().optional(),
-  lastFailover: z
-    .object({
-      at: z.string(),
-      cause: z.string(),
-      from: z.string(),
-      to: z.string().optional(),
-      durationMs: z.number().optional(),
-    })
-    .optional(),
+  lastFailover: failoverRecordSchema.optional(),
+  /** Those before it, the newest first; only some are kept. */
+  earlierFailovers: z.array(failoverRecordSchema).optional(),
 });
 export type VolumeStatus = z.infer<typeof volumeStatusSchema>;
 
@@ -107,6 +118,20 @@ export const serverRecordSchema = z.object({
   capacity: z.object({ size: z.number(), used: z.number() }).optional(),
 });
 export type ServerRecord = z.infer<typeof serverRecordSchema>;
+
+/**
+ * `/vfile/volumes/<name>/move`: somebody wants the volume to be served from another node. Taken away by the leader when
+ * that is so, or when it cannot be.
+ */
+export const moveRequestSchema = z.object({
+  v: z.literal(1),
+  /** Node ID to move to; absent: whichever is best. */
+  to: z.string().optional(),
+  /** Epoch of the server that is to be moved: one with a higher epoch has moved. */
+  epoch: z.number().int(),
+  at: z.string(),
+});
+export type MoveRequest = z.infer<typeof moveRequestSchema>;
 
 /** `/vfile/nodes/<node>`, on that node's plugin's lease: the node is alive. */
 export const nodeRecordSchema = z.object({

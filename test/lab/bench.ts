@@ -3,8 +3,10 @@ import Table from 'cli-table3';
 import { Command, InvalidArgumentError } from 'commander';
 import { toVolumeError } from '../../src/lib/errors.ts';
 import { whole } from './fixture.ts';
+import { eventStalls } from './story/bench-events.ts';
 import { powerCuts, processKills } from './story/bench-failover.ts';
 import { coldMounts, warmMounts } from './story/bench-mounts.ts';
+import type { EventKind } from './story/chaos-plan.ts';
 import { summarise } from './story/statistics.ts';
 import { abortWhenInterrupted } from './tool/interrupt.ts';
 import { Lab } from './tool/lab.ts';
@@ -81,7 +83,26 @@ const power: Measure = async (lab, runs, say) => {
     ...lost(problems, runs),
   ];
 };
-const measures: Readonly<Record<string, Measure>> = { mounts, processes, power };
+/** An event on the server's host, held so long: the longest stall of those who are not struck themselves. */
+const event =
+  (kind: EventKind, what: string, holdMs: number, mostMs: number, medianMs = mostMs): Measure =>
+  async (lab, runs, say) => {
+    const { times: values, problems } = await eventStalls(lab, runs, { kind, holdMs }, say);
+    return [times(`${what}: longest stall of a client`, values, mostMs, medianMs), ...lost(problems, runs)];
+  };
+const measures: Readonly<Record<string, Measure>> = {
+  mounts,
+  processes,
+  power,
+  hang: event('ganesha-hang', 'ganesha hangs', 0, 2_500),
+  container: event('file-server', 'container of the server killed', 0, 5_000),
+  cut: event('cut', 'host of the server cut off for 25 s', 25_000, 12_000, 8_000),
+  freeze: event('freeze', 'host of the server frozen for 20 s', 20_000, 12_000, 8_000),
+  drain: event('drain', 'node of the server drained for 10 s', 10_000, 2_000),
+  move: event('move', 'vfile volume move', 0, 2_000),
+};
+/** What is measured when nothing is chosen; the others take minutes each. */
+const usual = 'mounts,processes,power';
 
 function lost(problems: readonly string[], runs: number): Line[] {
   const value = String(problems.length);
@@ -123,7 +144,7 @@ async function main(): Promise<void> {
       'Measures vFile on three hosts of the lab, against Docker without it where there is such a thing',
     )
     .option('--runs <count>', 'measurements of each figure', count, 10)
-    .option('--only <names>', `some of: ${names}`, names)
+    .option('--only <names>', `some of: ${names}`, usual)
     .option('--json <file>', 'write the figures to a file too')
     .option('--keep', 'leave the lab running', false)
     .parse();

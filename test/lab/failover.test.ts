@@ -88,7 +88,7 @@ describe('clients on three hosts write with fsync and hold locks', () => {
     expect(await isHeld(other, one)).toBe(true);
     expect(await isHeld(one, server)).toBe(false);
     await clients.stop(survivors);
-    expect(await clients.check(one)).toEqual([]);
+    expect(await clients.check(one, { powerCut: true })).toEqual([]);
   });
 
   it('the killed host comes back, rejoins and uses the volume again', async () => {
@@ -101,7 +101,7 @@ describe('clients on three hosts write with fsync and hold locks', () => {
     const files = await inVolume(lab, server, volume, 'ls /volume');
     for (const host of survivors) expect(files).toContain(`log.${host}`);
     await clients.stop(survivors);
-    expect(await clients.check(server)).toEqual([]);
+    expect(await clients.check(server, { powerCut: true })).toEqual([]);
   });
 
   it('ganesha alone is killed: it is back in place, no lock is lost', async () => {

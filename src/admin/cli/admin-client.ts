@@ -3,7 +3,16 @@ import { z } from 'zod';
 import { toVolumeError, VolumeError } from '../../lib/errors.ts';
 import { hostPort } from '../../lib/host-port.ts';
 import { managerServerName, type TlsFiles } from '../../lib/node-identity.ts';
-import { apiError, leaderAnswer, nodesAnswer, resizeAnswer, volumeAnswer, volumesAnswer } from './answers.ts';
+import {
+  apiError,
+  leaderAnswer,
+  moveAnswer,
+  nodesAnswer,
+  resizeAnswer,
+  volumeAnswer,
+  volumesAnswer,
+  withdrawAnswer,
+} from './answers.ts';
 
 /** What the CLI asks of a manager. */
 export interface AdminClient {
@@ -13,6 +22,10 @@ export interface AdminClient {
   leader(): Promise<z.infer<typeof leaderAnswer>>;
   /** Makes a volume larger. @returns whether its file system still has to follow, by itself. */
   resize(name: string, size: string): Promise<z.infer<typeof resizeAnswer>>;
+  /** Asks that a volume be served from another node. @throws VolumeError `not_found`, `conflict`, `denied`. */
+  move(volume: string, to: string | undefined): Promise<z.infer<typeof moveAnswer>>;
+  /** Takes that back. */
+  withdrawMove(volume: string): Promise<void>;
 }
 
 /** How a manager is reached. */
@@ -31,20 +44,23 @@ interface Answer {
 /** ms: writing the space of a thick disk takes its time. */
 const resizeMs = 600_000;
 
-/** `GET`, or `POST` of a body. */
-function call(
-  { address, port, tls, timeoutMs }: AdminClientOptions,
-  path: string,
-  body: unknown,
-): Promise<Answer> {
+/** One request; with `json` as its body, if any. */
+interface Call {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly path: string;
+  readonly json?: unknown;
+}
+
+function send({ address, port, tls, timeoutMs }: AdminClientOptions, call: Call): Promise<Answer> {
+  const { method, path, json } = call;
   return new Promise((resolve, reject) => {
     const sent = request(
       {
+        method,
+        ...(json === undefined ? {} : { headers: { 'Content-Type': 'application/json' } }),
         host: address,
         port,
         path,
-        method: body === undefined ? 'GET' : 'POST',
-        headers: body === undefined ? {} : { 'content-type': 'application/json' },
         // The address is only where to connect; that a manager answers is proved by the name in its certificate.
         servername: managerServerName,
         cert: tls.cert,
@@ -63,18 +79,13 @@ function call(
       },
     );
     sent.on('error', reject);
-    sent.end(body === undefined ? undefined : JSON.stringify(body));
+    sent.end(json === undefined ? undefined : JSON.stringify(json));
   });
 }
 
-async function ask<T>(
-  options: AdminClientOptions,
-  path: string,
-  schema: z.ZodType<T>,
-  body?: unknown,
-): Promise<T> {
+async function ask<T>(options: AdminClientOptions, call: Call, schema: z.ZodType<T>): Promise<T> {
   const where = `the manager at ${hostPort(options.address, options.port)}`;
-  const answer = await call(options, path, body).catch((thrown: unknown) => {
+  const answer = await send(options, call).catch((thrown: unknown) => {
     throw new VolumeError('unavailable', `${where} does not answer: ${toVolumeError(thrown).message}`, {
       cause: thrown,
     });
@@ -98,14 +109,23 @@ async function ask<T>(
 
 /** A client of one manager's admin API, over mutual TLS. */
 export function createAdminClient(options: AdminClientOptions): AdminClient {
+  const look = <T>(path: string, schema: z.ZodType<T>): Promise<T> =>
+    ask(options, { method: 'GET', path }, schema);
+  const pathOf = (name: string): string => `/v1/volumes/${encodeURIComponent(name)}`;
   return {
-    volumes: () => ask(options, '/v1/volumes', volumesAnswer),
-    volume: (name) => ask(options, `/v1/volumes/${encodeURIComponent(name)}`, volumeAnswer),
-    nodes: () => ask(options, '/v1/nodes', nodesAnswer),
-    leader: () => ask(options, '/v1/leader', leaderAnswer),
+    volumes: () => look('/v1/volumes', volumesAnswer),
+    volume: (name) => look(pathOf(name), volumeAnswer),
+    nodes: () => look('/v1/nodes', nodesAnswer),
+    leader: () => look('/v1/leader', leaderAnswer),
     resize: (name, size) => {
       const patient = { ...options, timeoutMs: resizeMs };
-      return ask(patient, `/v1/volumes/${encodeURIComponent(name)}/resize`, resizeAnswer, { size });
+      const call: Call = { method: 'POST', path: `${pathOf(name)}/resize`, json: { size } };
+      return ask(patient, call, resizeAnswer);
+    },
+    move: (name, to) =>
+      ask(options, { method: 'POST', path: `${pathOf(name)}/move`, json: { to } }, moveAnswer),
+    withdrawMove: async (name) => {
+      await ask(options, { method: 'DELETE', path: `${pathOf(name)}/move` }, withdrawAnswer);
     },
   };
 }

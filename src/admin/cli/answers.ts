@@ -28,6 +28,8 @@ export const volumeShown = z.object({
   capacity: z.object({ size: z.number(), used: z.number() }).optional(),
   mounts: z.array(mountRecordSchema.pick({ host: true, address: true, since: true, ids: true })),
   lastFailover: volumeStatusSchema.shape.lastFailover,
+  earlierFailovers: volumeStatusSchema.shape.earlierFailovers,
+  moving: z.boolean().default(false),
   createdAt: z.string(),
 });
 export type VolumeShown = z.infer<typeof volumeShown>;
@@ -35,6 +37,11 @@ export type VolumeShown = z.infer<typeof volumeShown>;
 export const volumesAnswer = z.object({ ...freshness, volumes: z.array(volumeShown) });
 export const volumeAnswer = z.object({ ...freshness, volume: volumeShown });
 export const resizeAnswer = z.object({ growing: z.boolean() });
+/** The answer to a request to move a volume. */
+export const moveAnswer = z.object({
+  move: z.object({ from: z.string(), to: z.string().optional(), epoch: z.number(), already: z.boolean() }),
+});
+export const withdrawAnswer = z.object({ withdrawn: z.literal(true) });
 export const nodesAnswer = z.object({ ...freshness, nodes: z.array(nodeRecordSchema) });
 export const leaderAnswer = z.object({
   ...freshness,

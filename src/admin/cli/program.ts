@@ -1,6 +1,8 @@
-import { Command } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import type { Clock } from '../../lib/clock.ts';
 import type { AdminClient } from './admin-client.ts';
-import { renderStatus, renderVolume, renderVolumes } from './render.ts';
+import { moveVolume } from './move-volume.ts';
+import { renderMoved, renderStatus, renderVolume, renderVolumes } from './render.ts';
 
 /** What the command line needs. */
 export interface ProgramParts {
@@ -11,14 +13,24 @@ export interface ProgramParts {
   /** The same to standard error. */
   readonly warn: (text: string) => void;
   readonly version: string;
+  readonly clock: Clock;
+}
+
+/** A number of seconds from the command line, in ms. */
+function secondsOf(text: string): number {
+  const value = Number(text);
+  if (!(value >= 1 && value <= 3_600)) throw new InvalidArgumentError('must be 1 to 3600 seconds');
+  return value * 1_000;
 }
 
 const json = (value: unknown): string => JSON.stringify(value, undefined, 2);
 
 /** The `vfile` command. Parse with `parseAsync`; failures are thrown as VolumeError. */
-export function createProgram({ connect, print, warn, version }: ProgramParts): Command {
+export function createProgram({ connect, print, warn, version, clock }: ProgramParts): Command {
   const program = new Command('vfile')
-    .description('Looks at the shared volumes of a Docker Swarm, and makes them larger.')
+    .description(
+      'Looks at the shared volumes of a Docker Swarm, makes them larger, and moves their file servers.',
+    )
     .version(version)
     .option('--manager <address>', 'the manager to ask; default: the one on this node')
     .showHelpAfterError()
@@ -34,9 +46,10 @@ Examples:
   vfile volume ls                  all volumes
   vfile volume inspect shared      one volume: what it waits for, who serves it, who mounts it
   vfile volume resize shared 20gb  more space, while it is used
+  vfile volume move shared         serve it from another node: planned, users wait a moment
   vfile volume ls --json           for scripts
 
-Exit codes: 0 done, 2 wrong usage, 3 no such volume, 9 the manager does not answer.`,
+Exit codes: 0 done, 2 wrong usage, 3 no such volume or node, 6 not now, 9 the manager does not answer, 10 not in time.`,
     );
   const client = () => connect(program.opts<{ manager?: string }>().manager);
   const tellAge = ({ synced, problem }: { synced: boolean; problem?: string | undefined }): void => {
@@ -89,6 +102,22 @@ Exit codes: 0 done, 2 wrong usage, 3 no such volume, 9 the manager does not answ
       const answer = await (await client()).resize(name, size);
       const later = answer.growing ? '; its file system follows when its host has grown it' : '';
       print(options.json ? json(answer) : `volume ${name} has ${size}${later}`);
+    });
+  volume
+    .command('move')
+    .description('serve a volume from another node; open files and locks stay, users wait a moment')
+    .argument('<name>', 'name of the volume')
+    .option('--to <node>', 'host name or ID of the node; default: whichever is best')
+    .addOption(
+      new Option('--timeout <seconds>', 'how long to wait for it').argParser(secondsOf).default(60_000, '60'),
+    )
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  vfile volume move shared --to node3')
+    .action(async (name: string, options: { to?: string; timeout: number; json?: boolean }) => {
+      const { to, timeout: timeoutMs } = options;
+      const api = await client();
+      const moved = await moveVolume({ api, volume: name, to, timeoutMs, clock, say: warn });
+      print(options.json ? json(moved) : renderMoved(moved));
     });
   return program;
 }

@@ -1,6 +1,8 @@
 import Table from 'cli-table3';
 import type { z } from 'zod';
+import type { FailoverRecord } from '../../vfile/types.ts';
 import type { leaderAnswer, nodesAnswer, VolumeShown } from './answers.ts';
+import type { Moved } from './move-volume.ts';
 
 /** Tables without lines, as Docker prints them. */
 export const plain = {
@@ -68,9 +70,28 @@ export function pairs(rows: readonly (readonly [string, string | undefined])[]):
   return table.toString();
 }
 
+const showSeconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
+
+/** A failover in one line: when, why, from where to where, and when which phase was over. */
+function showFailover({ at, cause, from, to, orderedMs, claimedMs, durationMs }: FailoverRecord): string {
+  const phases = [
+    orderedMs === undefined ? [] : `ordered after ${showSeconds(orderedMs)}`,
+    claimedMs === undefined ? [] : `started after ${showSeconds(claimedMs)}`,
+    durationMs === undefined ? 'not over' : `served after ${showSeconds(durationMs)}`,
+  ].flat();
+  return `${at}: ${cause}; ${from} -> ${to ?? '...'}, ${phases.join(', ')}`;
+}
+
+/** What became of a move. */
+export function renderMoved({ volume, from, to, unservedMs }: Moved): string {
+  if (from === to) return `${volume} is served from ${to} already`;
+  const stall = unservedMs === undefined ? '' : `; nobody served it for ${showSeconds(unservedMs)}`;
+  return `${volume} moved from ${from} to ${to}${stall}`;
+}
+
 /** One volume in full. */
 export function renderVolume(volume: VolumeShown): string {
-  const { lastFailover: last, server } = volume;
+  const { lastFailover: last, earlierFailovers: earlier = [], server } = volume;
   const options = Object.entries(volume.options).map(([name, value]) => `${name}=${value}`);
   const mounts = volume.mounts.map(
     ({ host, address, ids, since }) =>
@@ -91,12 +112,8 @@ export function renderVolume(volume: VolumeShown): string {
     ],
     ['Used', showCapacity(volume)],
     ['Mounted on', mounts.join('\n')],
-    [
-      'Last failover',
-      last
-        ? `${last.at}: ${last.cause}; ${last.from} -> ${last.to ?? '...'}${last.durationMs === undefined ? '' : `, ${(last.durationMs / 1_000).toFixed(1)} s`}`
-        : '',
-    ],
+    ['Last failover', last ? showFailover(last) : ''],
+    ['Failovers before', earlier.map(showFailover).join('\n')],
     ['Created', volume.createdAt],
   ]);
 }

@@ -144,9 +144,10 @@ export class ManagerLoop {
     const used = before.mounts.length > 0;
     const unserved = used && !before.server;
     const last = await this.#view.serviceOf(name, false);
-    const fresh = unserved || before.spec?.value.deleting !== undefined || (!used && last !== undefined);
+    const deciding = unserved || (used && before.move !== undefined);
+    const fresh = deciding || before.spec?.value.deleting !== undefined || (!used && last !== undefined);
     const [swarmNodes, service, lastTasks] = await Promise.all([
-      this.#view.nodes(unserved),
+      this.#view.nodes(deciding),
       fresh ? this.#view.serviceOf(name, true) : last,
       unserved && last ? this.#view.tasks(last.id) : [],
     ]);
@@ -163,6 +164,7 @@ export class ManagerLoop {
       mounts: records.mounts,
       claim: records.claim?.value,
       server: records.server?.value,
+      move: records.move,
       service,
       tasks: service ? tasks : [],
       nodes: nodeFacts({
@@ -172,7 +174,7 @@ export class ManagerLoop {
         silentMs: (nodeId, alive) => this.#silence.silentMs(nodeId, alive),
         etcdLeader: this.#parts.etcdLeader?.(),
         vfileLeader: this.#parts.self,
-        servers: unserved ? this.#index.serversByNode() : new Map(),
+        servers: deciding ? this.#index.serversByNode() : new Map(),
       }),
       settings,
     };

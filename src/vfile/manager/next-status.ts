@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { serviceNameOf } from '../names.ts';
-import type { VolumeStatus } from '../types.ts';
+import type { FailoverRecord, VolumeStatus } from '../types.ts';
 import type { Observed, Plan } from './observed.ts';
 
 /** Deadlines come from a clock of their own: so many ms apart they are the same. */
@@ -12,33 +12,58 @@ export interface Moment {
   readonly monotonic: number;
 }
 
-type Failover = NonNullable<VolumeStatus['lastFailover']>;
+/** So many failovers before the last one are kept. */
+const mostEarlier = 4;
 
 function hostOf(o: Observed, nodeId: string): string {
   return o.nodes.find((node) => node.id === nodeId)?.host ?? nodeId;
 }
 
+/** The phases that are over, in ms after the server was missed; what was noted before stays. */
+function withPhases(o: Observed, record: FailoverRecord, now: Moment): FailoverRecord {
+  const { replaced, lastClaim } = o.memory;
+  const afterLoss = (monotonic: number): number =>
+    Math.max(0, Math.round(now.wall - (now.monotonic - monotonic) - Date.parse(record.at)));
+  const orderedMs = record.orderedMs ?? (replaced && afterLoss(replaced.at));
+  // The claim of the lost server itself may show until its lease has run out.
+  const claimed = lastClaim && lastClaim.claim.epoch > (o.status?.server?.epoch ?? 0);
+  const claimedMs = claimed ? afterLoss(lastClaim.since) : record.claimedMs;
+  return {
+    ...record,
+    ...(orderedMs === undefined ? {} : { orderedMs }),
+    ...(claimedMs === undefined ? {} : { claimedMs }),
+  };
+}
+
 /** The record of the last failover: opened when a server that served is missed, closed when one serves again. */
-function nextFailover(o: Observed, plan: Plan, now: Moment): Failover | undefined {
+function nextFailover(o: Observed, plan: Plan, now: Moment): FailoverRecord | undefined {
   const last = o.status?.lastFailover;
   const open = last !== undefined && last.durationMs === undefined;
   const lost = o.mounts.length > 0 && !o.server ? o.status?.server : undefined;
   if (lost) {
     const missedMs = now.monotonic - (o.memory.unservedSince ?? now.monotonic);
-    const record: Failover = open
+    const moved = o.memory.move?.orderedAt !== undefined;
+    const record: FailoverRecord = open
       ? last
       : {
           at: new Date(now.wall - missedMs).toISOString(),
-          cause: plan.reason,
+          cause: moved ? 'moved as asked' : plan.reason,
           from: hostOf(o, lost.node),
         };
     const decided = plan.kind === 'step' && plan.step.do === 'replaceTask';
-    return decided ? { ...record, cause: plan.reason } : record;
+    return withPhases(o, decided ? { ...record, cause: plan.reason } : record, now);
   }
   if (!open) return last;
   const durationMs = Math.max(0, now.wall - Date.parse(last.at));
-  if (o.server) return { ...last, to: o.server.host, durationMs };
+  if (o.server) return { ...withPhases(o, last, now), to: o.server.host, durationMs };
   return o.mounts.length === 0 ? { ...last, durationMs } : last;
+}
+
+/** When a new failover is opened, the last one becomes an earlier one. */
+function earlierFailovers(o: Observed, last: FailoverRecord | undefined): readonly FailoverRecord[] {
+  const before = o.status?.lastFailover;
+  const earlier = o.status?.earlierFailovers ?? [];
+  return before && before.at !== last?.at ? [before, ...earlier].slice(0, mostEarlier) : earlier;
 }
 
 function nextServer(o: Observed): VolumeStatus['server'] {
@@ -67,6 +92,7 @@ export function nextStatus(o: Observed, plan: Plan, now: Moment): VolumeStatus {
   const { state, reason } = failedAs(o, plan) ?? plan;
   const server = nextServer(o);
   const lastFailover = nextFailover(o, plan, now);
+  const earlier = earlierFailovers(o, lastFailover);
   return {
     v: 1,
     state,
@@ -80,6 +106,7 @@ export function nextStatus(o: Observed, plan: Plan, now: Moment): VolumeStatus {
     ...(server ? { server } : {}),
     ...(o.service ? { serviceName: serviceNameOf(o.name) } : {}),
     ...(lastFailover ? { lastFailover } : {}),
+    ...(earlier.length > 0 ? { earlierFailovers: [...earlier] } : {}),
   };
 }
 

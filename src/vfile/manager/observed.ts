@@ -1,7 +1,14 @@
 import type { ServiceState, TaskState } from '../../swarm/swarm.ts';
 import type { Read } from '../read-volume.ts';
 import type { VfileSettings } from '../settings.ts';
-import type { MountRecord, ServerClaim, ServerRecord, VolumeSpec, VolumeStatus } from '../types.ts';
+import type {
+  MountRecord,
+  MoveRequest,
+  ServerClaim,
+  ServerRecord,
+  VolumeSpec,
+  VolumeStatus,
+} from '../types.ts';
 
 /** What is known of a node when a volume is planned. */
 export interface NodeFacts {
@@ -38,6 +45,8 @@ export interface VolumeMemory {
   readonly lastClaim?: { readonly claim: ServerClaim; readonly since: number };
   /** The last replacement of the task: which was the newest task then. */
   readonly replaced?: { readonly at: number; readonly taskId: string | undefined };
+  /** The move that is asked for: since when it is known, and when it was ordered. */
+  readonly move?: { readonly revision: number; readonly since: number; readonly orderedAt?: number };
   /** The step that failed last, if none succeeded since. */
   readonly failed?: {
     readonly step: string;
@@ -57,6 +66,7 @@ export interface Observed {
   readonly mounts: readonly Read<MountRecord>[];
   readonly claim: ServerClaim | undefined;
   readonly server: ServerRecord | undefined;
+  readonly move: Read<MoveRequest> | undefined;
   readonly service: ServiceState | undefined;
   /** Tasks of the service; only looked up while no server serves. */
   readonly tasks: readonly TaskState[];
@@ -88,6 +98,7 @@ export type Step =
   | { readonly do: 'stopService'; readonly serviceId: string }
   | { readonly do: 'removeBase' }
   | { readonly do: 'forget' }
+  | { readonly do: 'clearMove'; readonly move: Read<MoveRequest> }
   | { readonly do: 'clearDeleting'; readonly mount: Read<MountRecord> }
   | { readonly do: 'dropMount'; readonly mount: Read<MountRecord> };
 

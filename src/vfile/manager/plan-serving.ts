@@ -1,6 +1,7 @@
 import type { TaskState } from '../../swarm/swarm.ts';
 import type { Observed, Plan } from './observed.ts';
 import { admits, placeServer, unfitFor } from './place-server.ts';
+import { planMove } from './plan-move.ts';
 
 /** A file server whose ganesha died restarts it in place; its host is fine, so that is fastest. So long it may take. */
 const restartInPlaceMs = 10_000;
@@ -99,7 +100,9 @@ function planClaimed(o: Observed): Plan {
   if (now >= limit) {
     return replace(o, { cause: `the file server on ${host} does not serve`, avoid: claim?.node });
   }
-  return wait(o, again ? `the file server on ${host} restarts` : `the file server on ${host} starts`, limit);
+  const moves = again && memory.move?.orderedAt !== undefined;
+  const what = moves ? 'stops, as asked' : again ? 'restarts' : 'starts';
+  return wait(o, `the file server on ${host} ${what}`, limit);
 }
 
 /** Swarm has a task that has no node yet. */
@@ -150,7 +153,7 @@ function planUnclaimed(o: Observed): Plan {
 
 /** The next step for a volume that somebody uses and whose base volume exists: get it served, keep it served. */
 export function planServing(o: Observed): Plan {
-  if (o.server) return { kind: 'done', state: 'Mounted', reason: '' };
+  if (o.server) return planMove(o, o.server) ?? { kind: 'done', state: 'Mounted', reason: '' };
   if (!o.service) return replace(o, { cause: 'starting a file server' });
   return o.claim ? planClaimed(o) : planUnclaimed(o);
 }

@@ -6,6 +6,8 @@ export function remember(o: Omit<Observed, 'memory'>, memory: VolumeMemory): Vol
   const { now, claim } = o;
   const used = o.mounts.length > 0;
   const unserved = used && !o.server;
+  const revision = o.move?.modRevision;
+  const known = memory.move?.revision === revision ? memory.move : undefined;
   const lastClaim =
     claim && claim.epoch !== memory.lastClaim?.claim.epoch ? { claim, since: now } : memory.lastClaim;
   return {
@@ -14,6 +16,7 @@ export function remember(o: Omit<Observed, 'memory'>, memory: VolumeMemory): Vol
     ...(unserved && !claim ? { claimMissingSince: memory.claimMissingSince ?? now } : {}),
     ...(lastClaim && used ? { lastClaim } : {}),
     ...(memory.replaced && unserved ? { replaced: memory.replaced } : {}),
+    ...(revision === undefined ? {} : { move: known ?? { revision, since: now } }),
     ...(memory.failed ? { failed: memory.failed } : {}),
   };
 }
@@ -21,7 +24,9 @@ export function remember(o: Omit<Observed, 'memory'>, memory: VolumeMemory): Vol
 /** What is remembered after a step was done. */
 export function rememberDone(memory: VolumeMemory, step: Step, now: number): VolumeMemory {
   const { failed: _failed, ...kept } = memory;
-  return step.do === 'replaceTask' ? { ...kept, replaced: { at: now, taskId: step.taskId } } : kept;
+  if (step.do !== 'replaceTask') return kept;
+  const move = kept.move ? { move: { ...kept.move, orderedAt: now } } : {};
+  return { ...kept, ...move, replaced: { at: now, taskId: step.taskId } };
 }
 
 /** What is remembered after a look or a step failed. */

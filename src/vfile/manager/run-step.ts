@@ -114,6 +114,13 @@ const actions: { readonly [S in Step['do']]: Action<S> } = {
     return {};
   },
 
+  clearMove: async (parts, { value: spec }, { move }) => {
+    const key = vfileKeys.move(spec.name);
+    const { modRevision } = move;
+    await fenced(parts, `ending the move of ${spec.name}`, [{ key, modRevision }], [{ delete: key }]);
+    return {};
+  },
+
   clearDeleting: async ({ store, leading }, spec, { mount }) => {
     if (!(await clearDeleting(store, spec, mount, [leading.condition]))) {
       throw new VolumeError('conflict', `${spec.value.name}: the records changed meanwhile`);

@@ -30,7 +30,7 @@ export interface WorkerParts {
 }
 
 /** Steps whose effect comes back through the mirror; until then the same step would be planned again. */
-const storeSteps: ReadonlySet<Step['do']> = new Set(['forget', 'clearDeleting', 'dropMount']);
+const storeSteps: ReadonlySet<Step['do']> = new Set(['forget', 'clearMove', 'clearDeleting', 'dropMount']);
 const mirrorLagMs = 200;
 /** After an order to Swarm: look for what came of it. */
 const afterOrderMs = 100;

@@ -17,6 +17,7 @@ import { createSwarmCertificates } from '../../../src/lib/swarm-certificates.ts'
 import { createVolume } from '../../../src/vfile/create-volume.ts';
 import { vfileKeys } from '../../../src/vfile/keys.ts';
 import { recordMount } from '../../../src/vfile/mount-records.ts';
+import { askForMove, withdrawMove } from '../../../src/vfile/move-volume.ts';
 import { type GrowBase, resizeVolume } from '../../../src/vfile/resize-volume.ts';
 import { createSwarmCa } from '../../contract/swarm-ca.ts';
 
@@ -55,6 +56,7 @@ describe('the admin API over mutual TLS', () => {
       print: (text) => printed.push(text),
       warn: (text) => printed.push(text),
       version: '0',
+      clock,
     });
     await program.parseAsync(['node', 'vfile', ...args]);
     return printed.join('\n');
@@ -130,11 +132,15 @@ describe('the admin API over mutual TLS', () => {
     metrics.observe({
       type: 'failover',
       volume: 'shared',
-      record: { at: since, cause: 'x', from: 'a', durationMs: 7_000 },
+      record: { at: since, cause: 'x', from: 'a', orderedMs: 500, claimedMs: 5_000, durationMs: 7_000 },
     });
     given.server = await startAdminServer({
       data,
-      actions: { resize: (name, size) => resizeVolume({ store, growBase }, name, size) },
+      orders: {
+        move: (volume, to) => askForMove({ store, clock }, volume, to),
+        withdrawMove: (volume) => withdrawMove({ store }, volume),
+        resize: (volume, size) => resizeVolume({ store, growBase }, volume, size),
+      },
       registry: metrics.registry,
       identity: manager,
       port: 0,
@@ -198,6 +204,59 @@ describe('the admin API over mutual TLS', () => {
     expect(JSON.parse(await vfile('volume', 'ls', '--json'))).toHaveLength(2);
   });
 
+  it('a move is ordered by a manager, waited for, and taken back when it does not come', async () => {
+    await expect(client('w1').move('shared', undefined)).rejects.toMatchObject({ code: 'denied' });
+    await expect(client('m1').move('idle', undefined)).rejects.toMatchObject({ code: 'conflict' });
+    await expect(client('m1').move('shared', 'nobody')).rejects.toMatchObject({
+      code: 'not_found',
+      message: 'no node nobody is alive; nodes: host-m1',
+    });
+    expect(await vfile('volume', 'move', 'shared', '--to', 'host-m1')).toBe(
+      'shared is served from host-m1 already',
+    );
+    await expect(vfile('volume', 'move', 'shared', '--timeout', '1')).rejects.toMatchObject({
+      code: 'timeout',
+      message: 'shared was not moved within 1 s: no manager acts upon it',
+    });
+    expect(await given.store?.get(vfileKeys.move('shared'))).toBeUndefined();
+  });
+
+  it('a move that was carried out tells for how long nobody served', async () => {
+    const { store } = given;
+    if (!store) throw new Error('no store');
+    const told = vfile('volume', 'move', 'shared', '--json');
+    await expect.poll(() => store.get(vfileKeys.move('shared'))).toBeDefined();
+    // What the leader does then, in the order in which it does it.
+    const [server, status] = await Promise.all([
+      store.get(vfileKeys.server('shared')),
+      store.get(vfileKeys.status('shared')),
+    ]);
+    const last = { at: since, cause: 'moved as asked', from: 'host-m1', to: 'host-w1', claimedMs: 900 };
+    await store.txn(
+      [],
+      [
+        {
+          put: vfileKeys.server('shared'),
+          value: { ...(server?.value as object), node: 'w1', host: 'host-w1', epoch: 4 },
+        },
+        {
+          put: vfileKeys.status('shared'),
+          value: { ...(status?.value as object), lastFailover: { ...last, durationMs: 1_200 } },
+        },
+        { delete: vfileKeys.move('shared') },
+      ],
+    );
+    expect(JSON.parse(await told)).toEqual({
+      volume: 'shared',
+      from: 'host-m1',
+      to: 'host-w1',
+      unservedMs: 1_200,
+    });
+    expect(await vfile('volume', 'inspect', 'shared')).toMatch(
+      /Last failover: +2026.*: moved as asked; host-m1 -> host-w1, started after 0\.9 s, served after 1\.2 s/,
+    );
+  });
+
   it('an answer from old data says so', async () => {
     given.store?.goOffline();
     const told = await vfile('volume', 'ls');
@@ -232,6 +291,13 @@ describe('the admin API over mutual TLS', () => {
     expect(body).toContain('vfile_volumes{state="Mounted"} 1');
     expect(body).toContain('vfile_volumes{state="Error"} 0');
     expect(body).toContain('vfile_failovers_total 1');
+    for (const [phase, seconds] of [
+      ['order', 0.5],
+      ['start', 4.5],
+      ['serve', 2],
+    ]) {
+      expect(body).toContain(`vfile_failover_phase_seconds_sum{phase="${phase}"} ${seconds}`);
+    }
     expect(body).toContain('vfile_volume_bytes{volume="shared",kind="used"} 536870912');
   });
 

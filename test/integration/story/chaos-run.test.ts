@@ -41,8 +41,10 @@ describe('a chaos run', () => {
     const [round] = rounds;
     expect(pretended?.orders).toEqual([`${round?.host}: pkill -KILL -x dockerd`]);
     expect(said).toContain(`the client on ${round?.host} was started again`);
-    expect(round?.stallMs).toBeGreaterThan(50);
-    expect(round?.stallMs).toBeLessThan(5_000);
+    expect(round?.stallMs).toBeGreaterThan(0);
+    // Each of its rounds has a pause of 100 ms.
+    expect(round?.gapMs).toBeGreaterThan(100);
+    expect(round?.gapMs).toBeLessThan(10_000);
     expect(Math.min(records, turns)).toBeGreaterThan(30);
   });
 

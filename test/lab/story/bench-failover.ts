@@ -60,7 +60,7 @@ export async function powerCuts(
     await lab.start(server);
     await whole(lab);
     const [reader = 'node1'] = survivors;
-    series.problems.push(...(await clients.check(reader)));
+    series.problems.push(...(await clients.check(reader, { powerCut: true })));
     await clients.remove(hosts);
     await removeVolume(lab, reader, volume);
     series.first.push(first);

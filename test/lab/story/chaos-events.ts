@@ -60,6 +60,18 @@ const done = async (work: Promise<unknown>): Promise<true> => {
   return true;
 };
 
+/** `vfile volume move`, as an administrator would, in a manager's container. */
+async function move({ lab, volume }: Surroundings): Promise<boolean> {
+  const filter = 'label=com.docker.swarm.service.name=vfile_manager';
+  for (const host of lab.hostNames) {
+    const [id] = (await lab.dockerOk(host, ['ps', '--quiet', '--filter', filter])).split('\n');
+    if (!id) continue;
+    await lab.dockerOk(host, ['exec', id, 'vfile', 'volume', 'move', volume]);
+    return true;
+  }
+  return false;
+}
+
 /** How each kind of event is done and undone. */
 export const events: Readonly<Record<EventKind, Event>> = {
   power: {
@@ -78,6 +90,7 @@ export const events: Readonly<Record<EventKind, Event>> = {
     strike: (on, host) => done(availability(on, host, 'drain')),
     heal: (on, host) => availability(on, host, 'active'),
   },
+  move: { strike: move },
   dockerd: {
     strike: async ({ lab }, host) => (await lab.sh(host, 'pkill -KILL -x dockerd')).exitCode === 0,
   },

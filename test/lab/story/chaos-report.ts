@@ -13,8 +13,10 @@ export interface RoundResult {
   readonly second?: EventKind;
   /** ms since 1970 at which it struck. */
   readonly at: number;
-  /** Longest time in ms that a client on a host that was not struck went without an acknowledged record. */
+  /** Longest time in ms that one thing took a client on a host that was not struck, waits for a lock's holder left out. */
   readonly stallMs: number;
+  /** Longest time in ms that such a client went without an acknowledged record, for whatever reason. */
+  readonly gapMs: number;
   /** From the heal until all was well and all clients worked again, ms. */
   readonly recoveryMs: number;
 }
@@ -34,6 +36,7 @@ export interface EventFigures {
   readonly count: number;
   readonly medianStallMs: number;
   readonly worstStallMs: number;
+  readonly worstGapMs: number;
   readonly medianRecoveryMs: number;
   readonly worstRecoveryMs: number;
 }
@@ -58,6 +61,7 @@ export function figuresByEvent(rounds: readonly RoundResult[]): EventFigures[] {
       count: group.length,
       medianStallMs: stalls.median,
       worstStallMs: stalls.most,
+      worstGapMs: Math.max(...group.map(({ gapMs }) => gapMs)),
       medianRecoveryMs: recoveries.median,
       worstRecoveryMs: recoveries.most,
     };
@@ -67,12 +71,13 @@ export function figuresByEvent(rounds: readonly RoundResult[]): EventFigures[] {
 /** The closing words of a run, as text for a terminal. */
 export function renderResult(result: ChaosResult): string {
   const table = new Table({
-    head: ['event', 'count', 'median stall', 'worst', 'median recovery', 'worst'],
+    head: ['event', 'count', 'median stall', 'worst', 'with locks', 'median recovery', 'worst'],
     style: { head: [], border: [] },
   });
   for (const one of figuresByEvent(result.rounds)) {
-    const { event, count, medianStallMs, worstStallMs, medianRecoveryMs, worstRecoveryMs } = one;
-    const times = [medianStallMs, worstStallMs, medianRecoveryMs, worstRecoveryMs].map(seconds);
+    const { event, count, medianStallMs, worstStallMs, worstGapMs } = one;
+    const stalls = [medianStallMs, worstStallMs, worstGapMs];
+    const times = [...stalls, one.medianRecoveryMs, one.worstRecoveryMs].map(seconds);
     table.push([event, count, ...times]);
   }
   const { seed, rounds, records, turns, findings } = result;

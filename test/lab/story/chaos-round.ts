@@ -4,8 +4,9 @@ import type { Lab } from '../tool/lab.ts';
 import { events } from './chaos-events.ts';
 import { describeRound, type EventKind, isOutage, type Round } from './chaos-plan.ts';
 import type { RoundResult } from './chaos-report.ts';
-import { longestStall } from './check-run.ts';
+import { longestCall, longestStall } from './check-run.ts';
 import type { Clients } from './clients.ts';
+import type { LostContacts } from './lost-contacts.ts';
 import { seconds } from './narrator.ts';
 
 /** What a round is played on. */
@@ -15,8 +16,7 @@ export interface Stage {
   readonly clients: Clients;
   readonly say: (text: string) => void;
   readonly signal: AbortSignal;
-  /** Told before a host's contact is taken away; what it returns is to be called when all is well again. */
-  readonly lostContact: (host: string) => () => void;
+  readonly contacts: LostContacts;
 }
 
 /** So long all parts may take to be well again after the last heal, ms. */
@@ -75,7 +75,7 @@ export async function playRound(
   const host = 'host' in target ? target.host : server;
   say(`round ${number}: ${describeRound(round)} (${host}; ${server} serves)`);
   const event = events[kind];
-  const regained = kind === 'cut' || kind === 'freeze' ? stage.lostContact(host) : undefined;
+  const regained = kind === 'cut' || kind === 'freeze' ? stage.contacts.lost(host) : undefined;
   const at = Date.now();
   const struck = await event.strike(stage, host);
   if (!struck) {
@@ -90,11 +90,12 @@ export async function playRound(
   regained?.();
   const recoveredMs = Date.now() - healedAt;
   const watched = lab.hostNames.filter((name) => name !== host || !isOutage(kind) || kind === 'drain');
-  const stalls = await Promise.all(
-    watched.map(async (name) => longestStall(await clients.diary(name), at) ?? Number.POSITIVE_INFINITY),
-  );
-  const stallMs = Math.max(...stalls);
-  say(`longest stall ${seconds(stallMs)}; all well ${seconds(recoveredMs)} after the heal`);
+  const diaries = await Promise.all(watched.map((name) => clients.diary(name)));
+  const longest = (of: typeof longestCall): number =>
+    Math.max(...diaries.map((diary) => of(diary, at) ?? Number.POSITIVE_INFINITY));
+  const [stallMs, gapMs] = [longest(longestCall), longest(longestStall)];
+  const gap = `${seconds(gapMs)} without a record, waits for locks included`;
+  say(`longest stall ${seconds(stallMs)} (${gap}); all well ${seconds(recoveredMs)} after the heal`);
   const result = {
     number,
     kind,
@@ -103,6 +104,7 @@ export async function playRound(
     ...(round.second ? { second: round.second.kind } : {}),
     at,
     stallMs,
+    gapMs,
     recoveryMs: recoveredMs,
   };
   return { result, findings };

@@ -8,6 +8,7 @@ import type { ChaosResult, RoundResult } from './chaos-report.ts';
 import { playRound, type Stage } from './chaos-round.ts';
 import { Clients } from './clients.ts';
 import { leftBehind } from './left-behind.ts';
+import { LostContacts } from './lost-contacts.ts';
 
 /** What a run is made with. */
 export interface ChaosOptions {
@@ -23,16 +24,6 @@ export interface ChaosOptions {
 const roundsInChapter = 10;
 /** ms between two rounds of a client. */
 const pauseMs = 100;
-
-interface Contact {
-  readonly host: string;
-  /** ms since 1970. */
-  readonly from: number;
-  to: number;
-}
-
-/** Clocks of hosts and a call that fails just before or after its cause: so much is allowed for, ms. */
-const marginMs = 2_000;
 
 class Chaos {
   readonly #options: ChaosOptions;
@@ -67,16 +58,9 @@ class Chaos {
   async #chapter(number: number): Promise<void> {
     const { lab, say, signal } = this.#options;
     const [fstype, volume] = [number % 2 === 1 ? 'ext4' : 'xfs', `chaos-${number}`];
-    const contacts: Contact[] = [];
+    const contacts = new LostContacts();
     const clients = new Clients({ lab, volume, hosts: lab.hostNames, pauseMs });
-    const lostContact = (host: string): (() => void) => {
-      const contact: Contact = { host, from: Date.now(), to: Number.POSITIVE_INFINITY };
-      contacts.push(contact);
-      return () => {
-        contact.to = Date.now();
-      };
-    };
-    const stage: Stage = { lab, volume, clients, say, signal, lostContact };
+    const stage: Stage = { lab, volume, clients, say, signal, contacts };
     say(`volume ${volume} on ${fstype}`);
     await this.#attempt(`${volume}: start`, async () => {
       await createVolume(lab, 'node1', volume, { size: '400mb', fstype });
@@ -84,7 +68,7 @@ class Chaos {
       await clients.progress(lab.hostNames, 5, 120_000);
     });
     for (let round = 0; round < roundsInChapter && this.#goesOn(); round++) await this.#round(stage);
-    if (!signal.aborted) await this.#close(stage, contacts);
+    if (!signal.aborted) await this.#close(stage);
   }
 
   async #round(stage: Stage): Promise<void> {
@@ -98,8 +82,8 @@ class Chaos {
   }
 
   /** Heals everything, lets the clients end, compares, cleans up. */
-  async #close(stage: Stage, contacts: readonly Contact[]): Promise<void> {
-    const { lab, volume, clients, say } = stage;
+  async #close(stage: Stage): Promise<void> {
+    const { lab, volume, clients, contacts, say } = stage;
     const hosts = lab.hostNames;
     this.#findings.push(...(await healAll(stage)));
     await this.#attempt(`${volume}: the clients' end`, async () => {
@@ -110,15 +94,16 @@ class Chaos {
     await this.#attempt(`${volume}: check`, async () => {
       const problems = await clients.check('node2', {
         powerCut: true,
-        mayFail: (name, at) =>
-          contacts.some(
-            ({ host, from, to }) => host === name && at >= from - marginMs && at <= to + marginMs,
-          ),
+        mayFail: (name, at) => contacts.mayFail(name, at),
       });
       const diaries = await Promise.all(hosts.map((host) => clients.diary(host)));
       this.#records += diaries.reduce((total, { acks }) => total + acks.length, 0);
       this.#turns += diaries.reduce((total, { turns }) => total + turns.length, 0);
       this.#findings.push(...problems.map((problem) => `${volume}: ${problem}`));
+      const repeated = diaries.flatMap((diary) => diary.repeated);
+      if (repeated.length > 0) {
+        say(`requests carried out whose answer was lost with a server: ${repeated.join(', ')}`);
+      }
       say(`${volume}: ${problems.length} problems in what the clients wrote and saw`);
     });
     // What something is wrong with is left as it is, to be looked at.

@@ -3,7 +3,7 @@ import { checkLedger } from './check-ledger.ts';
 import { type Diary, lockKinds } from './diary.ts';
 import type { VolumeContent } from './volume-content.ts';
 
-export { type Diary, longestStall, parseDiary } from './diary.ts';
+export { type Diary, longestCall, longestStall, parseDiary } from './diary.ts';
 
 /** What a run had to bear; without it everything that is out of order is a problem. */
 export interface RunConditions {

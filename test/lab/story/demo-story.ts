@@ -109,7 +109,7 @@ async function compare(lab: Lab, tell: Narrator, writers: WriterService): Promis
   const hosts = lab.hostNames;
   tell.act('What was acknowledged is compared with what is in the volume');
   await writers.clients.stop(hosts, quick);
-  const problems = await writers.clients.check('node2');
+  const problems = await writers.clients.check('node2', { powerCut: true });
   for (const problem of problems) tell.say(problem);
   const diaries = await Promise.all(hosts.map((host) => writers.clients.diary(host)));
   tell.count('records acknowledged', sum(diaries.map(({ acks }) => acks.length)));

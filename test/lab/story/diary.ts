@@ -3,6 +3,8 @@ export interface Diary {
   readonly name: string;
   /** Records written and synced. */
   readonly acks: readonly { seq: number; start: number; end: number }[];
+  /** From begin to end of everything that it did, except for waiting until a lock was free. */
+  readonly calls: readonly { start: number; end: number }[];
   /** Turns under a lock that ended as they should. */
   readonly turns: readonly Turn[];
   /** Turns inside which it found that another one had entered. */
@@ -16,6 +18,8 @@ export interface Diary {
   readonly cut: number;
   /** What became of its entries and how it saw them listed, in this order. */
   readonly entries: readonly EntryEvent[];
+  /** Requests that were found done when they were sent again: the answer was lost with the server. */
+  readonly repeated: readonly string[];
   readonly errors: readonly { at: number; what: string }[];
   readonly ended: boolean;
 }
@@ -53,15 +57,18 @@ const numbersOf = (text: string | undefined): number[] =>
 /** Reads a diary written by `worker.pl`. A last line cut short by a power cut is no entry. */
 export function parseDiary(name: string, text: string): Diary {
   const acks: { seq: number; start: number; end: number }[] = [];
+  const calls: { start: number; end: number }[] = [];
   const turns: Turn[] = [];
   const robbed: { lock: LockKind; ticket: number }[] = [];
   const seen: Sight[] = [];
   const entries: EntryEvent[] = [];
+  const repeated: string[] = [];
   const errors: { at: number; what: string }[] = [];
   let [put, cutting, cut, ended] = [0, 0, 0, false];
   for (const line of text.split('\n').slice(0, -1)) {
     const [what = '', a, b, c, d] = line.split(' ');
-    if (what === 'ack') acks.push({ seq: Number(a), start: ms(b), end: ms(c) });
+    if (what === 'did') calls.push({ start: ms(a), end: ms(b) });
+    else if (what === 'ack') acks.push({ seq: Number(a), start: ms(b), end: ms(c) });
     else if (what === 'turn') turns.push({ lock: lockOf(a), ticket: Number(b), enter: ms(c), leave: ms(d) });
     else if (what === 'robbed') robbed.push({ lock: lockOf(a), ticket: Number(b) });
     else if (what === 'seen')
@@ -72,10 +79,12 @@ export function parseDiary(name: string, text: string): Diary {
     else if (what === 'made' || what === 'drop' || what === 'gone') entries.push({ what, number: Number(a) });
     else if (what === 'list') entries.push({ what, numbers: numbersOf(a) });
     else if (what === 'error') errors.push({ at: ms(a), what: line.split(' ').slice(2).join(' ') });
+    else if (what === 'again') repeated.push(a ?? '');
     else if (what === 'start') ended = false;
     else if (what === 'end') ended = true;
   }
-  return { name, acks, turns, robbed, seen, put, cutting, cut, entries, errors, ended };
+  calls.push(...acks, ...turns.map(({ enter, leave }) => ({ start: enter, end: leave })));
+  return { name, acks, calls, turns, robbed, seen, put, cutting, cut, entries, repeated, errors, ended };
 }
 
 /**
@@ -93,4 +102,14 @@ export function longestStall(diary: Diary, from: number): number | undefined {
     last = end;
   }
   return longest;
+}
+
+/**
+ * The longest time in ms that one thing took a worker which ended after `from` (ms since 1970), waits for locks that others
+ * held left out: a client whose lock is refused asks again after 1, 2, 4 ... s, which is no stall of the file system.
+ * `undefined` when nothing ended after `from`.
+ */
+export function longestCall({ calls }: Diary, from: number): number | undefined {
+  const after = calls.filter(({ end }) => end >= from).map(({ start, end }) => end - start);
+  return after.length === 0 ? undefined : Math.max(...after);
 }

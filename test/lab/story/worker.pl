@@ -23,6 +23,8 @@
 #   put VERSION                       replaced and synced
 #   cutting GENERATION, cut GENERATION   is about to truncate; truncated, began GENERATION, synced
 #   made N, drop N, gone N, list N,N  an entry was made, is about to be removed, was removed; its own entries as listed
+#   again WHAT                        a call failed because the request had been carried out before the server was lost
+#   did START END                     one of the rarer things was done
 #   error TIME WHAT                   a call failed; the run is spoilt unless the test expects it
 # It ends after the round in which the file NAME.stop appears in the diary directory.
 use strict;
@@ -159,6 +161,14 @@ sub take_turn {
   return 1;
 }
 
+# An NFS server remembers its answers in memory alone. A request that was carried out, but whose answer was lost with the
+# server, is sent again to the next one, which finds it done: no error of the volume, and to be counted apart.
+sub is_repeated {
+  my ($what, $is_done) = @_;
+  note('again', $what) if $is_done;
+  return $is_done;
+}
+
 sub replace {
   my $next = ++$version;
   sysopen(my $new, "$volume/state.$name.new", O_WRONLY | O_CREAT | O_TRUNC) or return failed('open state');
@@ -166,7 +176,9 @@ sub replace {
   my $written = syswrite($new, $line);
   defined $written && $written == length $line or return failed('write state');
   $new->sync && close $new or return failed('fsync state');
-  rename("$volume/state.$name.new", "$volume/state.$name") or return failed('rename state');
+  rename("$volume/state.$name.new", "$volume/state.$name")
+    or is_repeated('rename', $! == ENOENT && last_in('state') == $next)
+    or return failed('rename state');
   sync_directory($volume) or return failed('fsync of the directory of state');
   $acked{state} = $next;
   note('put', $next);
@@ -197,7 +209,11 @@ sub cycle {
 
 sub come_and_go {
   my $next = ++$entry;
-  sysopen(my $new, "$volume/entries/$name.$next", O_WRONLY | O_CREAT | O_EXCL) or return failed('make entry');
+  my $file = "$volume/entries/$name.$next";
+  my $new;
+  sysopen($new, $file, O_WRONLY | O_CREAT | O_EXCL)
+    or is_repeated('make', $! == EEXIST && sysopen($new, $file, O_WRONLY))
+    or return failed('make entry');
   my $line = summed($name, $next) . "\n";
   my $written = syswrite($new, $line);
   defined $written && $written == length $line or return failed('write entry');
@@ -208,7 +224,7 @@ sub come_and_go {
   if (@rest >= $entries_kept) {
     note('drop', $oldest);
     delete $mine{$oldest};
-    unlink("$volume/entries/$name.$oldest") or $! == ENOENT or return failed('unlink');
+    unlink("$volume/entries/$name.$oldest") or is_repeated('unlink', $! == ENOENT) or return failed('unlink');
     sync_directory("$volume/entries") or return failed('fsync of the directory of entries');
     note('gone', $oldest);
   }
@@ -222,7 +238,8 @@ my @rarely = (\&replace, \&cycle, \&come_and_go, \&cycle, \&read_others);
 for (my $round = 0; !-e "$diaries/$name.stop"; $round++) {
   append();
   take_turn($round % 2 ? 'fcntl' : 'flock');
-  $rarely[$round % @rarely]->();
+  my $start = now();
+  $rarely[$round % @rarely]->() and note('did', $start, now());
   select(undef, undef, undef, $pause / 1000) if $pause;
 }
 note('end', now());

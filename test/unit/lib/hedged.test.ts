@@ -3,7 +3,7 @@ import { systemClock as clock } from '../../../src/lib/clock.ts';
 import { VolumeError } from '../../../src/lib/errors.ts';
 import { hedged } from '../../../src/lib/hedged.ts';
 
-const options = { everyMs: 5, most: 3, forMs: 500, clock, signal: new AbortController().signal };
+const options = { everyMs: 5, againMs: 5, most: 3, forMs: 500, clock, signal: new AbortController().signal };
 const hang = (signal: AbortSignal) =>
   new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
 
@@ -52,6 +52,20 @@ describe('hedged attempts', () => {
     await expect(hedged({ ...options, forMs: 120, attempt })).rejects.toThrow('nobody there');
     expect(running.begun).toBeGreaterThan(3);
     expect(running.most).toBeLessThanOrEqual(3);
+  });
+
+  it('one that fails is followed by the next without delay', async () => {
+    let begun = 0;
+    const answer = await hedged({
+      ...options,
+      everyMs: 60_000,
+      attempt: async () => {
+        begun += 1;
+        if (begun < 3) throw new VolumeError('unavailable', 'nobody there');
+        return 'third';
+      },
+    });
+    expect(answer).toBe('third');
   });
 
   it('says so when nothing ended at all, and ends with its caller', async () => {

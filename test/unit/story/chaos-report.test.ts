@@ -8,6 +8,7 @@ const round = (more: Partial<RoundResult>): RoundResult => ({
   onServer: true,
   at: 0,
   stallMs: 1_000,
+  gapMs: 3_000,
   recoveryMs: 20_000,
   ...more,
 });
@@ -30,6 +31,7 @@ describe('the result of a chaos run', () => {
     expect(figures[0]).toMatchObject({
       medianStallMs: 6_000,
       worstStallMs: 9_000,
+      worstGapMs: 3_000,
       medianRecoveryMs: 20_000,
       worstRecoveryMs: 40_000,
     });

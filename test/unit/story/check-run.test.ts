@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { checkRun, longestStall, parseDiary, type RunConditions } from '../../lab/story/check-run.ts';
+import {
+  checkRun,
+  longestCall,
+  longestStall,
+  parseDiary,
+  type RunConditions,
+} from '../../lab/story/check-run.ts';
 
 const at = (seconds: number): string => String(BigInt(seconds * 1000) * 1_000_000n);
 const summed = (body: string): string => `${body} ${[...Buffer.from(body)].reduce((s, byte) => s + byte, 0)}`;
@@ -193,5 +199,19 @@ describe('longestStall', () => {
 
   it('is unknown when nothing was acknowledged any more', () => {
     expect(longestStall(parseDiary('a', ack(1, 1)), 4_000)).toBeUndefined();
+  });
+});
+
+describe('longestCall', () => {
+  it('is the longest of all that ended after the event, waiting for a lock left out', () => {
+    const text = `ack 1 ${at(1)} ${at(2)}\nack 2 ${at(2)} ${at(5)}\nturn flock 1 ${at(20)} ${at(22)}\n`;
+    const diary = parseDiary('a', `${text}did ${at(22)} ${at(26)}\n`);
+    expect(longestCall(diary, 4_000)).toBe(4_000);
+    expect(longestCall(parseDiary('a', text), 4_000)).toBe(3_000);
+    expect(longestCall(parseDiary('a', text), 6_000)).toBe(2_000);
+  });
+
+  it('is unknown when nothing ended any more', () => {
+    expect(longestCall(parseDiary('a', ack(1, 1)), 4_000)).toBeUndefined();
   });
 });

@@ -46,6 +46,7 @@ const observed = (patch: Partial<Observed>): Observed => ({
   mounts: [mount],
   claim: undefined,
   server: undefined,
+  move: undefined,
   service: undefined,
   tasks: [],
   nodes: [],
@@ -89,6 +90,44 @@ describe('the status of a volume', () => {
     expect(ended.lastFailover).toMatchObject({ to: 'h2', durationMs: 7_000 });
     const again = nextStatus(observed({ status: ended, server }), mounted, later);
     expect(again.lastFailover).toEqual(ended.lastFailover);
+  });
+
+  it('a failover notes when a new server was ordered and when it had the claim', () => {
+    const claim = { v: 1 as const, node: 'n2', epoch: 4, since: started };
+    const begun = nextStatus(observed({ memory: { unservedSince: 60_000 } }), wait(0), moment);
+    const at = (ms: number) => ({ wall: moment.wall + ms, monotonic: moment.monotonic + ms });
+    const ordered = nextStatus(
+      observed({
+        status: begun,
+        memory: { unservedSince: 60_000, replaced: { at: 60_150, taskId: 't1' } },
+      }),
+      wait(0),
+      at(200),
+    );
+    expect(ordered.lastFailover).toMatchObject({ orderedMs: 150 });
+    expect(ordered.lastFailover).not.toHaveProperty('claimedMs');
+    const memory = { lastClaim: { claim, since: 63_000 } };
+    const ended = nextStatus(observed({ status: ordered, server, memory }), mounted, at(4_000));
+    expect(ended.lastFailover).toMatchObject({ orderedMs: 150, claimedMs: 3_000, durationMs: 4_000 });
+  });
+
+  it('the claim of the lost server is no phase of its failover', () => {
+    const claim = { v: 1 as const, node: 'n1', epoch: 3, since: started };
+    const memory = { unservedSince: 60_000, lastClaim: { claim, since: 60_000 } };
+    expect(nextStatus(observed({ memory }), wait(0), moment).lastFailover).not.toHaveProperty('claimedMs');
+  });
+
+  it('keeps the last failovers, the newest first', () => {
+    let now = moment;
+    let last = status;
+    for (let number = 1; number <= 8; number++) {
+      now = { wall: now.wall + 1_000, monotonic: now.monotonic + 1_000 };
+      const lost = { status: { ...last, server: { node: 'n1', address: 'a', epoch: number } } };
+      const begun = nextStatus(observed({ ...lost, memory: { unservedSince: now.monotonic } }), wait(0), now);
+      last = nextStatus(observed({ status: begun, server }), mounted, now);
+    }
+    const times = [last.lastFailover, ...(last.earlierFailovers ?? [])].map((one) => one?.at.slice(17, 19));
+    expect(times).toEqual(['08', '07', '06', '05', '04']);
   });
 
   it('a step that failed says what, how often and why', () => {

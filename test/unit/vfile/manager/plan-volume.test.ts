@@ -117,6 +117,7 @@ function plan(patch: Partial<Observed>): Plan {
     mounts: [],
     claim: undefined,
     server: undefined,
+    move: undefined,
     service: undefined,
     tasks: [],
     nodes: [node('n1'), node('n2'), node('n3')],

@@ -1,0 +1,78 @@
+import { copyFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createVolume, image, removeVolume } from '../fixture.ts';
+import type { Lab } from '../tool/lab.ts';
+
+/** One program of `stress.pl`, on how many hosts at once. */
+export interface StressPart {
+  readonly mode: 'open' | 'random' | 'many' | 'sparse';
+  readonly hosts: number;
+  /** The program's own arguments. */
+  readonly args: readonly string[];
+  /** ms after which it counts as hung. */
+  readonly timeoutMs: number;
+}
+
+/** What one program on one host came to. */
+export interface StressResult {
+  readonly fstype: string;
+  readonly mode: string;
+  readonly host: string;
+  readonly ms: number;
+  readonly said: string;
+  readonly right: boolean;
+}
+
+/** The usual programs. @param files how many in one directory. */
+export function stressParts(hosts: number, files: number): StressPart[] {
+  return [
+    { mode: 'open', hosts, args: ['30', '8'], timeoutMs: 180_000 },
+    { mode: 'random', hosts, args: ['60', '1'], timeoutMs: 240_000 },
+    { mode: 'sparse', hosts, args: ['20000000000'], timeoutMs: 120_000 },
+    // Each of so many files is on the disk when its client is told.
+    { mode: 'many', hosts: 1, args: [String(files)], timeoutMs: 60_000 + files * 50 },
+  ];
+}
+
+async function runPart(lab: Lab, volume: string, fstype: string, part: StressPart): Promise<StressResult[]> {
+  const { mode, args, timeoutMs } = part;
+  return await Promise.all(
+    lab.hostNames.slice(0, part.hosts).map(async (host) => {
+      await copyFile(join(import.meta.dirname, 'stress.pl'), join(lab.host(host).shared, 'stress.pl'));
+      const began = performance.now();
+      const command = [
+        ...['run', '--rm', '--network', 'none'],
+        ...['--mount', `type=volume,source=${volume},target=/volume,volume-driver=vfile,volume-nocopy`],
+        ...['--mount', 'type=bind,source=/lab/shared,target=/diary'],
+        ...[image, 'perl', '/diary/stress.pl', mode, '/volume', host, ...args],
+      ];
+      const { exitCode, stdout, stderr } = await lab.docker(host, command, { timeoutMs });
+      const said = (stdout.trim() || stderr.trim()).split('\n').at(-1) ?? '';
+      return { fstype, mode, host, ms: performance.now() - began, said, right: exitCode === 0 };
+    }),
+  );
+}
+
+/**
+ * Runs the programs one after the other, on a volume of each file system.
+ * @throws VolumeError `timeout` when one hangs.
+ */
+export async function runStress(
+  lab: Lab,
+  parts: readonly StressPart[],
+  say: (result: StressResult) => void,
+): Promise<StressResult[]> {
+  const results: StressResult[] = [];
+  for (const fstype of ['ext4', 'xfs']) {
+    const volume = `stress-${fstype}`;
+    // Large enough to have an inode for each of many files; it takes only what is written.
+    await createVolume(lab, 'node1', volume, { size: '3gb', fstype });
+    for (const part of parts) {
+      const found = await runPart(lab, volume, fstype, part);
+      for (const one of found) say(one);
+      results.push(...found);
+    }
+    await removeVolume(lab, 'node1', volume);
+  }
+  return results;
+}
