@@ -165,8 +165,15 @@ describe('rules, enforced by three services over a real etcd', () => {
     await expect(attach(w3, 'v')).rejects.toMatchObject(denied);
     expect(await names(w3)).toEqual([]);
     await w1.client.create(fast('x'), {});
+    // But it may have to serve what others share.
+    world.creators.set('_vF_one', 'w1').set('_vF_two', 'w3');
+    await w3.client.create(fast('_vF_one'), {});
+    const shared = await attach(w3, '_vF_one');
+    expect(await names(w3)).toEqual(['_vF_one']);
+    await w3.client.detach(fast('_vF_one'), shared.epoch, true);
+    await expect(w3.client.create(fast('_vF_two'), {})).rejects.toMatchObject(denied);
     await vdvs('vmgroup create --name=_DEFAULT --default-datastore=_VM_DS');
-    expect(await names(w3)).toEqual(['v']);
+    expect(await names(w3)).toEqual(['_vF_one', 'v']);
   });
 
   it("takes the file servers' volumes out of name spaces and charges who created the shared volume", async () => {
