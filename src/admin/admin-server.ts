@@ -4,11 +4,13 @@ import type { Registry } from 'prom-client';
 import { errorTraits, toVolumeError, VolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { NodeIdentity, NodeIdentitySource } from '../lib/node-identity.ts';
+import { type AdminActions, addActions } from './admin-actions.ts';
 import type { AdminData } from './admin-data.ts';
 
 /** What the API's server needs. */
 export interface AdminServerParts {
   readonly data: AdminData;
+  readonly actions: AdminActions;
   readonly registry: Registry;
   readonly identity: NodeIdentitySource;
   /** 0 takes any free port. */
@@ -22,12 +24,13 @@ export interface AdminServer {
   stop(): Promise<void>;
 }
 
-/** The routes; only reading. */
+/** The routes. */
 export function adminRoutes({
   data,
+  actions,
   registry,
   log,
-}: Pick<AdminServerParts, 'data' | 'registry' | 'log'>): express.Express {
+}: Pick<AdminServerParts, 'data' | 'actions' | 'registry' | 'log'>): express.Express {
   const app = express();
   app.disable('x-powered-by');
   app.get('/v1/volumes', (_request, response) => {
@@ -47,6 +50,7 @@ export function adminRoutes({
   app.get('/metrics', async (_request, response) => {
     response.type(registry.contentType).send(await registry.metrics());
   });
+  addActions(app, actions);
   app.use((request: Request) => {
     throw new VolumeError('not_found', `nothing is at ${request.path}`);
   });

@@ -11,6 +11,7 @@ import { openBackends } from '../vdvs/backends/open-backends.ts';
 import { createManagers } from '../vdvs/managers.ts';
 import { readServiceSettings } from '../vdvs/service/settings.ts';
 import { createService } from '../vdvs/service/start-service.ts';
+import { sweepDatastores } from '../vdvs/service/sweep.ts';
 import { creatorOfBase } from '../vfile/creator-of.ts';
 
 /** The vDVS service of one manager. */
@@ -41,9 +42,10 @@ async function main(): Promise<void> {
     log,
     requestTimeoutMs: 5_000,
   });
+  const backends = openBackends(settings.datastores);
   const server = createService({
     store,
-    backends: openBackends(settings.datastores),
+    backends,
     identity,
     host: settings.listen,
     port: settings.servicePort,
@@ -55,6 +57,7 @@ async function main(): Promise<void> {
     failAt: createFailurePoint(settings.failAt, () => process.kill(process.pid, 'SIGKILL')),
   });
   await server.listen();
+  void sweepDatastores(backends, log);
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       log.info('stopping');

@@ -1,4 +1,6 @@
 import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import type { AdminActions } from '../admin/admin-actions.ts';
 import { AdminData } from '../admin/admin-data.ts';
 import { type AdminServer, startAdminServer } from '../admin/admin-server.ts';
 import { createMetrics } from '../admin/metrics.ts';
@@ -14,11 +16,15 @@ import { createLog } from '../lib/log.ts';
 import type { NodeIdentity } from '../lib/node-identity.ts';
 import { createSwarmCertificates } from '../lib/swarm-certificates.ts';
 import { createDockerSwarm } from '../swarm/docker-swarm.ts';
+import { createHttpsJson } from '../vdvs/https-json.ts';
+import { readServiceSettings } from '../vdvs/service/settings.ts';
 import { vfileKeys } from '../vfile/keys.ts';
 import { logEvents } from '../vfile/manager/events.ts';
 import { managerEndpoints } from '../vfile/manager/manager-endpoints.ts';
 import { runManager } from '../vfile/manager/run-manager.ts';
+import { resizeVolume } from '../vfile/resize-volume.ts';
 import { readVfileSettings, settingsFile } from '../vfile/settings.ts';
+import { createBaseGrowth } from './wiring/base-growth.ts';
 
 const retryMs = 1_000;
 /** Ends the process at this long after it was asked to, whatever still hangs; Docker kills it at 15 s. */
@@ -69,8 +75,20 @@ async function main(): Promise<void> {
   const data = new AdminData(mirrors);
   const metrics = createMetrics({ data });
   const { registry } = metrics;
+  const https = createHttpsJson({ identity });
+  const { servicePort } = readServiceSettings(process.env);
+  const growBase = createBaseGrowth({
+    https,
+    endpoints: async () =>
+      (await swarm.local()).managers.map(({ address }) => ({ host: address, port: servicePort })),
+    host: hostname(),
+    clock,
+  });
+  const actions: AdminActions = {
+    resize: (name, size) => resizeVolume({ store, growBase }, name, size),
+  };
   const admin: AdminServer = await patiently('the admin port', () =>
-    startAdminServer({ data, registry, identity, port: settings.adminPort, log }),
+    startAdminServer({ data, actions, registry, identity, port: settings.adminPort, log }),
   );
   const toLog = logEvents(log);
   const { nodeId, clusterId } = self;
@@ -103,6 +121,7 @@ async function main(): Promise<void> {
     stop.signal,
   );
   await admin.stop();
+  https.close();
   for (const one of Object.values(mirrors)) one.stop();
   members.close();
   identity.stop();

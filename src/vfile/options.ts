@@ -82,7 +82,7 @@ const vdvsRules: Readonly<Record<string, OptionRule>> = {
 };
 
 /** Whether a base driver's options are known here, so that mistakes can be refused before anything exists. */
-function isVdvs(baseDriver: string): boolean {
+export function isVdvs(baseDriver: string): boolean {
   return baseDriver === 'vdvs' || baseDriver === 'vsphere';
 }
 

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { toVolumeError, VolumeError } from '../../lib/errors.ts';
 import { hostPort } from '../../lib/host-port.ts';
 import { managerServerName, type TlsFiles } from '../../lib/node-identity.ts';
-import { apiError, leaderAnswer, nodesAnswer, volumeAnswer, volumesAnswer } from './answers.ts';
+import { apiError, leaderAnswer, nodesAnswer, resizeAnswer, volumeAnswer, volumesAnswer } from './answers.ts';
 
 /** What the CLI asks of a manager. */
 export interface AdminClient {
@@ -11,6 +11,8 @@ export interface AdminClient {
   volume(name: string): Promise<z.infer<typeof volumeAnswer>>;
   nodes(): Promise<z.infer<typeof nodesAnswer>>;
   leader(): Promise<z.infer<typeof leaderAnswer>>;
+  /** Makes a volume larger. @returns whether its file system still has to follow, by itself. */
+  resize(name: string, size: string): Promise<z.infer<typeof resizeAnswer>>;
 }
 
 /** How a manager is reached. */
@@ -26,13 +28,23 @@ interface Answer {
   readonly body: string;
 }
 
-function get({ address, port, tls, timeoutMs }: AdminClientOptions, path: string): Promise<Answer> {
+/** ms: writing the space of a thick disk takes its time. */
+const resizeMs = 600_000;
+
+/** `GET`, or `POST` of a body. */
+function call(
+  { address, port, tls, timeoutMs }: AdminClientOptions,
+  path: string,
+  body: unknown,
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const call = request(
+    const sent = request(
       {
         host: address,
         port,
         path,
+        method: body === undefined ? 'GET' : 'POST',
+        headers: body === undefined ? {} : { 'content-type': 'application/json' },
         // The address is only where to connect; that a manager answers is proved by the name in its certificate.
         servername: managerServerName,
         cert: tls.cert,
@@ -50,14 +62,19 @@ function get({ address, port, tls, timeoutMs }: AdminClientOptions, path: string
         );
       },
     );
-    call.on('error', reject);
-    call.end();
+    sent.on('error', reject);
+    sent.end(body === undefined ? undefined : JSON.stringify(body));
   });
 }
 
-async function ask<T>(options: AdminClientOptions, path: string, schema: z.ZodType<T>): Promise<T> {
+async function ask<T>(
+  options: AdminClientOptions,
+  path: string,
+  schema: z.ZodType<T>,
+  body?: unknown,
+): Promise<T> {
   const where = `the manager at ${hostPort(options.address, options.port)}`;
-  const answer = await get(options, path).catch((thrown: unknown) => {
+  const answer = await call(options, path, body).catch((thrown: unknown) => {
     throw new VolumeError('unavailable', `${where} does not answer: ${toVolumeError(thrown).message}`, {
       cause: thrown,
     });
@@ -86,5 +103,9 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
     volume: (name) => ask(options, `/v1/volumes/${encodeURIComponent(name)}`, volumeAnswer),
     nodes: () => ask(options, '/v1/nodes', nodesAnswer),
     leader: () => ask(options, '/v1/leader', leaderAnswer),
+    resize: (name, size) => {
+      const patient = { ...options, timeoutMs: resizeMs };
+      return ask(patient, `/v1/volumes/${encodeURIComponent(name)}/resize`, resizeAnswer, { size });
+    },
   };
 }

@@ -34,6 +34,7 @@ export type VolumeShown = z.infer<typeof volumeShown>;
 
 export const volumesAnswer = z.object({ ...freshness, volumes: z.array(volumeShown) });
 export const volumeAnswer = z.object({ ...freshness, volume: volumeShown });
+export const resizeAnswer = z.object({ growing: z.boolean() });
 export const nodesAnswer = z.object({ ...freshness, nodes: z.array(nodeRecordSchema) });
 export const leaderAnswer = z.object({
   ...freshness,

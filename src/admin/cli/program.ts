@@ -18,7 +18,7 @@ const json = (value: unknown): string => JSON.stringify(value, undefined, 2);
 /** The `vfile` command. Parse with `parseAsync`; failures are thrown as VolumeError. */
 export function createProgram({ connect, print, warn, version }: ProgramParts): Command {
   const program = new Command('vfile')
-    .description('Looks at the shared volumes of a Docker Swarm.')
+    .description('Looks at the shared volumes of a Docker Swarm, and makes them larger.')
     .version(version)
     .option('--manager <address>', 'the manager to ask; default: the one on this node')
     .showHelpAfterError()
@@ -33,6 +33,7 @@ Examples:
   vfile status                     who leads, which nodes are alive, what state volumes are in
   vfile volume ls                  all volumes
   vfile volume inspect shared      one volume: what it waits for, who serves it, who mounts it
+  vfile volume resize shared 20gb  more space, while it is used
   vfile volume ls --json           for scripts
 
 Exit codes: 0 done, 2 wrong usage, 3 no such volume, 9 the manager does not answer.`,
@@ -76,6 +77,18 @@ Exit codes: 0 done, 2 wrong usage, 3 no such volume, 9 the manager does not answ
       const answer = await (await client()).volume(name);
       tellAge(answer);
       print(options.json ? json(answer.volume) : renderVolume(answer.volume));
+    });
+  volume
+    .command('resize')
+    .description('makes a volume larger while it is used; never smaller')
+    .argument('<name>', 'name of the volume')
+    .argument('<size>', 'its new size, for example 20gb')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  vfile volume resize shared 20gb')
+    .action(async (name: string, size: string, options: { json?: boolean }) => {
+      const answer = await (await client()).resize(name, size);
+      const later = answer.growing ? '; its file system follows when its host has grown it' : '';
+      print(options.json ? json(answer) : `volume ${name} has ${size}${later}`);
     });
   return program;
 }

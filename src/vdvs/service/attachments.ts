@@ -3,6 +3,7 @@ import type { Grant } from '../api.ts';
 import { vdvsKeys } from '../keys.ts';
 import { renderVolumeName } from '../names.ts';
 import type { Attachment, VolumeId, VolumeRecord } from '../types.ts';
+import { growPromised } from './grow-promised.ts';
 import { updateNotes } from './notes.ts';
 import { type Read, readVolume, type VolumeState } from './records.ts';
 import { backendOf, type Caller, diskOf, type ServiceParts, unknownVolume } from './service-parts.ts';
@@ -40,10 +41,12 @@ export function createAttachments(parts: ServiceParts): Attachments {
     epoch: number,
     clean: boolean,
   ) => {
-    // A service that promised it may have ended before it did it.
-    if (volume.growing) await backendOf(parts, id).grow(diskOf(volume));
     const location = await backendOf(parts, id).attach(diskOf(volume), caller.node);
-    return { record: volume, epoch, location, clean };
+    if (!volume.growing || (await growPromised(parts, volume)))
+      return { record: volume, epoch, location, clean };
+    // It can be used in the size that it has.
+    const { growing: _later, ...record } = volume;
+    return { record, epoch, location, clean };
   };
 
   /** The attachment with an epoch that no other has, and the record that proves it, in one step. */

@@ -5,6 +5,7 @@ import { renderVolumeName } from '../names.ts';
 import { parseSize, renderSize } from '../sizes.ts';
 import type { VolumeId, VolumeRecord } from '../types.ts';
 import { underClaim } from './claims.ts';
+import { growPromised } from './grow-promised.ts';
 import { updateNotes } from './notes.ts';
 import { readVolume, type VolumeState } from './records.ts';
 import {
@@ -187,9 +188,9 @@ export function createResizing(parts: ServiceParts): Resizing {
           const state = await readVolume(store, volume);
           const record = state.volume?.value;
           if (record?.growing && state.attachment?.value.node === node) {
-            // A service that promised it may have ended before it did it.
-            await backendOf(parts, record).grow(diskOf(record));
-            found.push({ volume, sizeBytes: record.options.sizeBytes });
+            if (await growPromised(parts, record)) {
+              found.push({ volume, sizeBytes: record.options.sizeBytes });
+            }
           } else await store.txn([{ key, modRevision }], [{ delete: key }]);
         }
         const left = until - clock.monotonic();

@@ -10,12 +10,14 @@ import { createMetrics } from '../../../src/admin/metrics.ts';
 import { createMirror } from '../../../src/etcd/list-watch-mirror.ts';
 import { createMemoryStore, type MemoryStore } from '../../../src/etcd/memory-store.ts';
 import { systemClock as clock } from '../../../src/lib/clock.ts';
+import { VolumeError } from '../../../src/lib/errors.ts';
 import { silentLog as log } from '../../../src/lib/log.ts';
 import type { NodeIdentitySource, TlsFiles } from '../../../src/lib/node-identity.ts';
 import { createSwarmCertificates } from '../../../src/lib/swarm-certificates.ts';
 import { createVolume } from '../../../src/vfile/create-volume.ts';
 import { vfileKeys } from '../../../src/vfile/keys.ts';
 import { recordMount } from '../../../src/vfile/mount-records.ts';
+import { type GrowBase, resizeVolume } from '../../../src/vfile/resize-volume.ts';
 import { createSwarmCa } from '../../contract/swarm-ca.ts';
 
 const since = '2026-01-01T00:00:00Z';
@@ -32,6 +34,12 @@ describe('the admin API over mutual TLS', () => {
     ends: [],
   };
   const tls = new Map<string, TlsFiles>();
+  const grown: string[] = [];
+  const growBase: GrowBase = async (base, size) => {
+    if (size === '1mb') throw new VolumeError('invalid', 'volumes can only grow');
+    grown.push(`${base} ${size}`);
+    return { growing: size === '3gb' };
+  };
   const client = (node: string) =>
     createAdminClient({
       address: '127.0.0.1',
@@ -126,6 +134,7 @@ describe('the admin API over mutual TLS', () => {
     });
     given.server = await startAdminServer({
       data,
+      actions: { resize: (name, size) => resizeVolume({ store, growBase }, name, size) },
       registry: metrics.registry,
       identity: manager,
       port: 0,
@@ -224,5 +233,40 @@ describe('the admin API over mutual TLS', () => {
     expect(body).toContain('vfile_volumes{state="Error"} 0');
     expect(body).toContain('vfile_failovers_total 1');
     expect(body).toContain('vfile_volume_bytes{volume="shared",kind="used"} 536870912');
+  });
+
+  it('makes a volume larger for a manager, and for nobody else', async () => {
+    expect(await vfile('volume', 'resize', 'shared', '2gb')).toBe('volume shared has 2gb');
+    expect(await vfile('volume', 'resize', 'shared', '3gb')).toContain('its file system follows');
+    expect(grown).toEqual(['_vF_shared 2gb', '_vF_shared 3gb']);
+    expect(await given.store?.get(vfileKeys.spec('shared'))).toMatchObject({
+      value: { options: { size: '3gb' } },
+    });
+    expect(JSON.parse(await vfile('volume', 'resize', 'shared', '2gb', '--json'))).toEqual({
+      growing: false,
+    });
+    await expect(client('w1').resize('shared', '4gb')).rejects.toMatchObject({ code: 'denied' });
+    await expect(vfile('volume', 'resize', 'shared', '1mb')).rejects.toThrow('volumes can only grow');
+    await expect(vfile('volume', 'resize', 'shared', 'big')).rejects.toThrow('option size=big is not valid');
+    await expect(vfile('volume', 'resize', 'nosuch', '4gb')).rejects.toMatchObject({ code: 'not_found' });
+    expect(grown).toHaveLength(3);
+  });
+
+  it('grows neither what another driver has nor what is being removed, and leaves a clone its options', async () => {
+    const store = given.store;
+    if (!store) throw new Error('no store');
+    const add = async (name: string, options: Record<string, string>, baseDriver = 'vdvs') => {
+      const settings = { baseDriver, nfsPorts: { first: 20_490, count: 10 } };
+      return (await createVolume({ store, clock, settings, node: 'm1' }, name, options)).spec;
+    };
+    await add('foreign', {}, 'rexray');
+    await expect(vfile('volume', 'resize', 'foreign', '4gb')).rejects.toThrow('is on the driver rexray');
+    const clone = await add('clone', { 'clone-from': 'shared' });
+    await vfile('volume', 'resize', 'clone', '4gb');
+    expect(await store.get(vfileKeys.spec('clone'))).toMatchObject({
+      value: { options: { 'clone-from': 'shared' } },
+    });
+    await store.txn([], [{ put: vfileKeys.spec('clone'), value: { ...clone, deleting: since } }]);
+    await expect(vfile('volume', 'resize', 'clone', '5gb')).rejects.toMatchObject({ code: 'busy' });
   });
 });

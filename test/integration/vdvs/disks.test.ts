@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createBaseGrowth } from '../../../src/main/wiring/base-growth.ts';
 import { loopsIn, mountsIn } from './clear-host.ts';
 import { buildPlugin, listing, startWorld, type World } from './world.ts';
 
@@ -111,6 +112,17 @@ describe('disks of real volumes, over the plugin and the service', () => {
     expect(await read('grows')).toBe('before');
     const smaller = admin.resize({ datastore: 'default', name: 'grows' }, '500mb');
     await expect(smaller).rejects.toThrow('volumes can only grow, not shrink to 500mb');
+  });
+
+  it('a base volume grows by its name alone', async () => {
+    const grow = createBaseGrowth(world.manage);
+    await world.a.create('_vF_shared@slow', { size: '320mb', fstype: 'xfs' });
+    const path = await world.a.mount('_vF_shared@slow', 'm');
+    expect(await grow('_vF_shared', '600mb')).toEqual({ growing: false });
+    expect(statfsSync(path).blocks * statfsSync(path).bsize).toBeGreaterThan(500 * 2 ** 20);
+    await world.a.unmount('_vF_shared@slow', 'm');
+    await expect(grow('_vF_nosuch', '600mb')).rejects.toThrow('vDVS has no volume _vF_nosuch');
+    await world.a.call('Remove', { Name: '_vF_shared@slow' });
   });
 
   it('all volumes come back from their folders when etcd has lost everything', async () => {

@@ -112,6 +112,16 @@ describe('growing a volume', () => {
     expect(sizeOnDisk()).toBe(2 * gb);
   });
 
+  it('keeps nobody from the volume when what was promised cannot be had', async () => {
+    await world.use(id(), 'content');
+    await resize('2gb');
+    world.ds.failures.push(new VolumeError('no_space', 'datastore full'));
+    const grant = await attach();
+    expect(grant.record.growing).toBeUndefined();
+    expect(grant.location).toMatchObject({ file: 'v.vmdk' });
+    expect((await attach()).record.growing).toBe(true);
+  });
+
   it('asks the rules for the difference', async () => {
     const ruled = world.service({
       gate: {
