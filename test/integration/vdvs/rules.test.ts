@@ -190,6 +190,11 @@ describe('rules, enforced by three services over a real etcd', () => {
     const grant = await attach(w2, '_vF_one');
     expect(grant.location.file).toBe('_vF_one-flat.vmdk');
     await w2.client.detach(fast('_vF_one'), grant.epoch, true);
+    // It still counts there when its creator has gone elsewhere.
+    await vdvs('vmgroup vm rm --name=A --vm-list=w1');
+    await expect(vdvs('volume resize --volume=_vF_one@fast --size=3gb')).rejects.toThrow('for vmgroup A');
+    await expect(vdvs('snapshot create --volume=_vF_one@fast')).rejects.toThrow('for vmgroup A');
+    await vdvs('vmgroup vm add --name=A --vm-list=w1');
     await w3.client.remove(fast('_vF_one'));
     await w1.client.create(fast('own'), { size: '2gb' });
   });
