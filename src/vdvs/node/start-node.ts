@@ -24,7 +24,7 @@ export interface VdvsNodeParts extends Omit<BlockVolumeParts, 'onUncertain' | 'g
   readonly engine: EngineContainers;
   readonly readMounts: () => Promise<MountEntry[]>;
   readonly nodeId: () => Promise<string>;
-  /** Of names without one, where the service is too old to know. */
+  /** Of names without one: below vFile's volumes, and where the service is too old to know the vmgroup's. */
   readonly configuredDatastore: string;
   readonly attachMs: number;
   readonly clock: Clock;

@@ -4,7 +4,7 @@ import type { KeyedQueue } from '../../lib/keyed-queue.ts';
 import type { Log } from '../../lib/log.ts';
 import type { DriverVolume, VolumeDriver } from '../../plugin/volume-driver.ts';
 import type { VolumeView } from '../api.ts';
-import { parseVolumeName, renderVolumeName, withFullSource } from '../names.ts';
+import { baseVolumePrefix, parseVolumeName, renderVolumeName, withFullSource } from '../names.ts';
 import { parseBlockOptions, type RawOptions } from '../options.ts';
 import type { ServiceClient } from '../service-client.ts';
 import type { VolumeId } from '../types.ts';
@@ -26,6 +26,8 @@ export interface VdvsDriverParts {
   /** Aborted when the lease is lost; a new one each time. */
   readonly leaseSignal: () => AbortSignal;
   readonly defaultDatastore: DefaultDatastore;
+  /** Of volumes below vFile's: the same for all nodes, in whatever vmgroup they are, because any may have to serve them. */
+  readonly configuredDatastore: string;
   /** ms that a mount waits for another host to let go of the volume. */
   readonly attachMs: number;
   readonly clock: Clock;
@@ -41,12 +43,18 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
     if (name.includes('@')) return parseVolumeName(name, '');
     // What nobody can have is refused before anybody is asked.
     parseVolumeName(name, 'any');
-    return parseVolumeName(name, await parts.defaultDatastore.current());
+    const shared = name.startsWith(baseVolumePrefix);
+    return parseVolumeName(name, shared ? parts.configuredDatastore : await parts.defaultDatastore.current());
   };
-  const fullSource = async (options: RawOptions) =>
-    options['clone-from'] === undefined
-      ? options
-      : withFullSource(options, await parts.defaultDatastore.current());
+  const fullSource = async (options: RawOptions) => {
+    const from = options['clone-from'];
+    if (from === undefined) return options;
+    const shared = from.startsWith(baseVolumePrefix);
+    return withFullSource(
+      options,
+      shared ? parts.configuredDatastore : await parts.defaultDatastore.current(),
+    );
+  };
   /** What was mounted under a name, also when names without datastore mean another one since. */
   const mountedAs = (name: string, mountId: string) =>
     table
@@ -62,8 +70,10 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
     createdAt: view.record.createdAt,
   });
 
-  const shortName = (id: VolumeId, defaultDatastore: string) =>
-    id.datastore === defaultDatastore && !id.name.includes('@') ? id.name : renderVolumeName(id);
+  const shortName = (id: VolumeId, groups: string) => {
+    const datastore = id.name.startsWith(baseVolumePrefix) ? parts.configuredDatastore : groups;
+    return id.datastore === datastore && !id.name.includes('@') ? id.name : renderVolumeName(id);
+  };
 
   return {
     async create(name, options) {
@@ -163,7 +173,11 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
 
     async list() {
       try {
-        known.datastore = await parts.defaultDatastore.current();
+        known.datastore = await parts.defaultDatastore.current().catch((thrown) => {
+          // Without a vmgroup there are none but those below vFile's.
+          if (toVolumeError(thrown).code === 'denied') return '';
+          throw thrown;
+        });
         known.list = await client.list();
       } catch (thrown) {
         if (!known.list) throw thrown;

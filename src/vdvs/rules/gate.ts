@@ -10,7 +10,7 @@ import { groupOfName } from './group-names.ts';
 import { rulesKeys } from './keys.ts';
 import { type RulesRead, readRules } from './read-rules.ts';
 import { defaultGroup, type Group } from './types.ts';
-import { countDisks } from './usage.ts';
+import { chargedVolume, countDisks, readCharge } from './usage.ts';
 
 /** A change of a disk's size, and whose wish it is. */
 export interface SizeChange extends SizeWish {
@@ -92,9 +92,14 @@ export function createRulesGate(parts: GateParts): RulesGate {
   };
 
   /** Who pays for a disk. */
-  const payer = async ({ rules }: RulesRead, { caller, id }: SizeChange): Promise<Group> => {
+  const payer = async ({ rules }: RulesRead, { caller, id, fromBytes }: SizeChange): Promise<Group> => {
     const owner = groupOfName(id.name);
     if (owner === undefined) {
+      // What is there already, and snapshots of it, count where they were counted first, wherever their creator is now.
+      const there = fromBytes > 0 || chargedVolume(id).name !== id.name;
+      const charged = there ? await readCharge(store, id) : undefined;
+      const first = rules.groups.find((one) => one.id === charged);
+      if (first) return first;
       const creator = await parts.creatorOf(id.name);
       return requireGroup(rules, creator ?? caller.node);
     }
@@ -106,7 +111,7 @@ export function createRulesGate(parts: GateParts): RulesGate {
   };
 
   const charge = (id: VolumeId, group: Group): readonly Operation[] => {
-    if (!id.name.startsWith(baseVolumePrefix) || /-\d{6}$/.test(id.name)) return [];
+    if (!id.name.startsWith(baseVolumePrefix) || chargedVolume(id).name !== id.name) return [];
     const key = rulesKeys.charge(id);
     return [group.id === defaultGroup ? { delete: key } : { put: key, value: { v: 1, group: group.id } }];
   };

@@ -50,10 +50,12 @@ export function createTenants({ store, hostDatastore }: { store: Store; hostData
   return {
     async resolve(node, named, use) {
       requirePlain(named);
+      // Any node may have to serve it, whether it has a group or not.
+      if (groupOfName(named.name) === undefined) return named;
       const { rules } = await readRules(store);
       const group = requireGroup(rules, node);
       const id = { datastore: named.datastore, name: internalName(group.id, named.name) };
-      if (use === 'remove' && groupOfName(id.name) !== undefined) {
+      if (use === 'remove') {
         requireCreate(group, id, hostDatastore, 'delete');
       }
       return id;
@@ -61,12 +63,15 @@ export function createTenants({ store, hostDatastore }: { store: Store; hostData
 
     async resolveNew(node, named, options) {
       requirePlain(named);
+      const from = options['clone-from'];
+      if (from !== undefined) requirePlain({ datastore: named.datastore, name: from });
+      if (groupOfName(named.name) === undefined && (from === undefined || groupOfName(from) === undefined)) {
+        return { id: named, options };
+      }
       const { rules } = await readRules(store);
       const group = requireGroup(rules, node);
       const inside = ({ datastore, name }: VolumeId) => ({ datastore, name: internalName(group.id, name) });
-      const from = options['clone-from'];
       if (from === undefined) return { id: inside(named), options };
-      requirePlain({ datastore: named.datastore, name: from });
       // The mark comes before the name, so a datastore behind it stays what it is.
       return { id: inside(named), options: { ...options, 'clone-from': internalName(group.id, from) } };
     },
@@ -78,7 +83,7 @@ export function createTenants({ store, hostDatastore }: { store: Store; hostData
       return views
         .filter(({ record }) => {
           const owner = groupOfName(record.name);
-          return group !== undefined && (owner === undefined || owner === group.id);
+          return owner === undefined || owner === group?.id;
         })
         .map(plainView);
     },

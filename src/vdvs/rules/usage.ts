@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import type { Store } from '../../etcd/store.ts';
-import { baseVolumePrefix } from '../names.ts';
 import type { VolumeId } from '../types.ts';
 import { groupOfName } from './group-names.ts';
 import { rulesKeys } from './keys.ts';
@@ -13,6 +12,17 @@ const chargeSchema = z.object({ v: z.literal(1), group: z.string() });
 /** Volumes and snapshots have records of one form. */
 const kinds = ['/vdvs/volumes/', '/vdvs/snapshots/'] as const;
 const snapshotEnd = /-\d{6}$/;
+
+/** The volume in the common name space whose charge a disk there, it or a snapshot of it, goes by. */
+export function chargedVolume({ datastore, name }: VolumeId): VolumeId {
+  return { datastore, name: name.replace(snapshotEnd, '') };
+}
+
+/** ID of the group that pays for a volume in the common name space, or for its snapshots. */
+export async function readCharge(store: Store, id: VolumeId): Promise<string> {
+  const parsed = chargeSchema.safeParse((await store.get(rulesKeys.charge(chargedVolume(id))))?.value);
+  return parsed.success ? parsed.data.group : defaultGroup;
+}
 
 /** One disk that takes up of somebody's quota. */
 export interface CountedDisk {
@@ -39,8 +49,7 @@ export async function countDisks(store: Store, datastore?: string): Promise<Coun
       const [, , , on = '', name = ''] = key.split('/');
       const parsed = sizedSchema.safeParse(value);
       if (!parsed.success) return [];
-      const volume = name.startsWith(baseVolumePrefix) ? name.replace(snapshotEnd, '') : name;
-      const payer = charged.get(rulesKeys.charge({ datastore: on, name: volume })) ?? defaultGroup;
+      const payer = charged.get(rulesKeys.charge(chargedVolume({ datastore: on, name }))) ?? defaultGroup;
       return [
         {
           id: { datastore: on, name },

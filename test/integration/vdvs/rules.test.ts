@@ -165,8 +165,15 @@ describe('rules, enforced by three services over a real etcd', () => {
     await expect(attach(w3, 'v')).rejects.toMatchObject(denied);
     expect(await names(w3)).toEqual([]);
     await w1.client.create(fast('x'), {});
+    // But it may have to serve what others share.
+    world.creators.set('_vF_one', 'w1').set('_vF_two', 'w3');
+    await w3.client.create(fast('_vF_one'), {});
+    const shared = await attach(w3, '_vF_one');
+    expect(await names(w3)).toEqual(['_vF_one']);
+    await w3.client.detach(fast('_vF_one'), shared.epoch, true);
+    await expect(w3.client.create(fast('_vF_two'), {})).rejects.toMatchObject(denied);
     await vdvs('vmgroup create --name=_DEFAULT --default-datastore=_VM_DS');
-    expect(await names(w3)).toEqual(['v']);
+    expect(await names(w3)).toEqual(['_vF_one', 'v']);
   });
 
   it("takes the file servers' volumes out of name spaces and charges who created the shared volume", async () => {
@@ -183,6 +190,11 @@ describe('rules, enforced by three services over a real etcd', () => {
     const grant = await attach(w2, '_vF_one');
     expect(grant.location.file).toBe('_vF_one-flat.vmdk');
     await w2.client.detach(fast('_vF_one'), grant.epoch, true);
+    // It still counts there when its creator has gone elsewhere.
+    await vdvs('vmgroup vm rm --name=A --vm-list=w1');
+    await expect(vdvs('volume resize --volume=_vF_one@fast --size=3gb')).rejects.toThrow('for vmgroup A');
+    await expect(vdvs('snapshot create --volume=_vF_one@fast')).rejects.toThrow('for vmgroup A');
+    await vdvs('vmgroup vm add --name=A --vm-list=w1');
     await w3.client.remove(fast('_vF_one'));
     await w1.client.create(fast('own'), { size: '2gb' });
   });

@@ -117,6 +117,7 @@ describe('names without a datastore', () => {
       queue: createKeyedQueue(),
       leaseSignal: () => new AbortController().signal,
       defaultDatastore: { current: async () => state.datastore },
+      configuredDatastore: 'common',
       attachMs: 1_000,
       clock: new ManualClock(),
       log: silentLog,
@@ -128,5 +129,7 @@ describe('names without a datastore', () => {
     expect(closed).toEqual(['db@fast']);
     await driver.unmount('db@slow', 'id2');
     expect(closed).toEqual(['db@fast', 'db@slow']);
+    // Whatever group the node is in: a file server has to find it on each.
+    expect(await driver.mount('_vF_shared', 'id3')).toBe('/mnt/_vF_shared@common');
   });
 });
