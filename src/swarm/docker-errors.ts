@@ -28,7 +28,6 @@ const swarmTrouble = [
 ];
 
 function codeOf(status: number, text: string): ErrorCode {
-  if (text.includes('update out of sequence')) return 'conflict';
   if (swarmTrouble.some((trouble) => text.includes(trouble))) return 'unavailable';
   return byStatus[status] ?? 'internal';
 }

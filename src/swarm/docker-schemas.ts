@@ -82,7 +82,6 @@ export const nodeSchema = z
 export const serviceSchema = z
   .object({
     ID: z.string(),
-    Version: z.object({ Index: z.number() }),
     CreatedAt: wallMs,
     UpdatedAt: wallMs,
     Spec: z.object({
@@ -99,7 +98,6 @@ export const serviceSchema = z
       id: service.ID,
       name: service.Spec.Name,
       labels: service.Spec.Labels,
-      version: service.Version.Index,
       constraints: service.Spec.TaskTemplate.Placement?.Constraints ?? [],
       image: service.Spec.TaskTemplate.ContainerSpec.Image,
       createdAt: service.CreatedAt,

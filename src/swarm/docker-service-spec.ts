@@ -18,11 +18,8 @@ function renderMount(mount: ServiceMount): Record<string, unknown> {
   };
 }
 
-/**
- * A service as Docker's API takes it.
- * @param forceUpdate Swarm makes new tasks when this number changes although nothing else did.
- */
-export function renderDockerService(spec: ServiceSpec, forceUpdate: number): Record<string, unknown> {
+/** A service as Docker's API takes it. */
+export function renderDockerService(spec: ServiceSpec): Record<string, unknown> {
   return {
     Name: spec.name,
     Labels: spec.labels,
@@ -41,17 +38,10 @@ export function renderDockerService(spec: ServiceSpec, forceUpdate: number): Rec
       RestartPolicy: { Condition: 'any', Delay: 0 },
       Placement: { Constraints: [...spec.constraints] },
       Networks: [{ Target: 'host' }],
-      ForceUpdate: forceUpdate,
     },
     Mode: { Replicated: { Replicas: 1 } },
-    // Start-first: the old task may be on a host that is dead, nobody must wait for it to stop. Continue: a task that
-    // fails is the planner's business, not a reason for Swarm to stop updating. Monitor: short, nothing waits for it.
-    UpdateConfig: {
-      Parallelism: 1,
-      Order: 'start-first',
-      FailureAction: 'continue',
-      Delay: 0,
-      Monitor: 100 * nsPerMs,
-    },
+    // For whoever forces an update by hand. Stop-first: the new task waits for the disk that the old one holds. Continue: a
+    // task that fails is the planner's business.
+    UpdateConfig: { Parallelism: 1, Order: 'stop-first', FailureAction: 'continue', Delay: 0 },
   };
 }

@@ -96,21 +96,10 @@ export function createDockerSwarm({
       const created = await ask(
         { what: `create service ${spec.name}`, onConflict: 'exists' },
         z.object({ id: z.string() }),
-        (abortSignal) => docker.createService({ ...renderDockerService(spec, 0), abortSignal }),
+        (abortSignal) => docker.createService({ ...renderDockerService(spec), abortSignal }),
       );
       log.debug('service created', { service: spec.name, id: created.id });
       return created.id;
-    },
-
-    async replaceTask(id, version, spec) {
-      await ask({ what: `update service ${spec.name}` }, anything, (abortSignal) =>
-        // The version is never the same twice, so as the force counter it needs no reading of the last one.
-        docker.getService(id).update({
-          _query: { version },
-          _body: renderDockerService(spec, version),
-          abortSignal,
-        }),
-      );
     },
 
     removeService: (id) =>

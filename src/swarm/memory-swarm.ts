@@ -55,7 +55,6 @@ interface MemoryService {
   readonly id: string;
   readonly createdAt: number;
   spec: ServiceSpec;
-  version: number;
   updatedAt: number;
   removed: boolean;
 }
@@ -73,7 +72,6 @@ class MemorySwarmTwin implements MemorySwarm {
   readonly #volumes = new Map<string, { driver: string; labels: Readonly<Record<string, string>> }>();
   readonly #configs = new Map<string, string>();
   readonly #failures = new Map<string, VolumeError>();
-  #version = 10;
   #count = 0;
 
   constructor({ clock, program, startMs }: MemorySwarmOptions) {
@@ -163,11 +161,10 @@ class MemorySwarmTwin implements MemorySwarm {
       .filter(({ spec }) =>
         value === undefined ? spec.labels[label] !== undefined : spec.labels[label] === value,
       )
-      .map(({ id, spec, version, createdAt, updatedAt }) => ({
+      .map(({ id, spec, createdAt, updatedAt }) => ({
         id,
         name: spec.name,
         labels: { ...spec.labels },
-        version,
         constraints: [...spec.constraints],
         image: spec.image,
         createdAt,
@@ -201,7 +198,6 @@ class MemorySwarmTwin implements MemorySwarm {
     const service = {
       id: this.#nextId('service'),
       spec,
-      version: this.#nextVersion(),
       createdAt: now,
       updatedAt: now,
       removed: false,
@@ -209,19 +205,6 @@ class MemorySwarmTwin implements MemorySwarm {
     this.#services.set(service.id, service);
     this.#newTask(service);
     return service.id;
-  }
-
-  async replaceTask(id: string, version: number, spec: ServiceSpec): Promise<void> {
-    await this.#called('replaceTask');
-    const service = this.#services.get(id);
-    if (!service) throw new VolumeError('not_found', `update service ${spec.name}: not found`);
-    if (service.version !== version) {
-      throw new VolumeError('conflict', `update service ${spec.name}: update out of sequence`);
-    }
-    service.spec = spec;
-    service.version = this.#nextVersion();
-    service.updatedAt = this.#clock.now();
-    this.#newTask(service);
   }
 
   async removeService(id: string): Promise<void> {
@@ -287,11 +270,6 @@ class MemorySwarmTwin implements MemorySwarm {
   #nextId(kind: string): string {
     this.#count += 1;
     return `${kind}${this.#count}`;
-  }
-
-  #nextVersion(): number {
-    this.#version += 1;
-    return this.#version;
   }
 
   #newTask(service: MemoryService): void {

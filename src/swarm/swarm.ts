@@ -58,8 +58,6 @@ export interface ServiceState {
   readonly id: string;
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
-  /** Swarm's version for compare-and-set updates. */
-  readonly version: number;
   readonly constraints: readonly string[];
   readonly image: string;
   /** Wall ms. */
@@ -91,11 +89,6 @@ export interface Swarm {
   tasks(serviceId: string): Promise<TaskState[]>;
   /** @throws VolumeError `exists` when the name is taken. @returns the service's ID. */
   createService(spec: ServiceSpec): Promise<string>;
-  /**
-   * Replaces the spec and makes Swarm start a new task at once, without waiting for the old one (start-first, forced).
-   * @throws VolumeError `conflict` when `version` is not current any more.
-   */
-  replaceTask(id: string, version: number, spec: ServiceSpec): Promise<void>;
   /** Success also when it is gone already. */
   removeService(id: string): Promise<void>;
   /**

@@ -92,8 +92,6 @@ export type Step =
       readonly constraints: readonly string[];
       /** The newest task at that moment: the one to be replaced. */
       readonly taskId: string | undefined;
-      /** Whether that task's host is lost. */
-      readonly hostLost: boolean;
     }
   | { readonly do: 'stopService'; readonly serviceId: string }
   | { readonly do: 'removeBase' }

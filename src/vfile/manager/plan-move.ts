@@ -56,6 +56,6 @@ export function planMove(o: Observed, server: ServerRecord): Plan | undefined {
     return wait(`cannot move: ${placement.reason}`, since + giveUpMs);
   }
   const { constraints } = placement;
-  const step = { do: 'replaceTask', service, constraints, taskId: undefined, hostLost: false } as const;
+  const step = { do: 'replaceTask', service, constraints, taskId: undefined } as const;
   return { kind: 'step', step, state, reason: 'moved as asked' };
 }

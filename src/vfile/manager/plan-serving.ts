@@ -17,8 +17,6 @@ interface Replace {
   readonly cause: string;
   /** Node to keep away from. */
   readonly avoid?: string | undefined;
-  /** Whether that node is lost, and not only its server. */
-  readonly hostLost?: boolean;
 }
 
 /** The newest task that Swarm means to run. */
@@ -59,7 +57,7 @@ function wait(o: Observed, reason: string, deadline: number): Plan {
 }
 
 /** Orders a new task, unless that was done for this very task a moment ago, or no node is fit. */
-function replace(o: Observed, { cause, avoid, hostLost = false }: Replace): Plan {
+function replace(o: Observed, { cause, avoid }: Replace): Plan {
   const { service, memory, now } = o;
   const taskId = newestTask(o.tasks)?.id;
   if (memory.replaced && memory.replaced.taskId === taskId && now - memory.replaced.at < swarmActsMs) {
@@ -72,7 +70,7 @@ function replace(o: Observed, { cause, avoid, hostLost = false }: Replace): Plan
     const step = { do: 'createService', constraints: placement.constraints } as const;
     return { kind: 'step', step, state: stateOf(o), reason: cause };
   }
-  const step = { do: 'replaceTask', service, constraints: placement.constraints, taskId, hostLost } as const;
+  const step = { do: 'replaceTask', service, constraints: placement.constraints, taskId } as const;
   return { kind: 'step', step, state: stateOf(o), reason: cause };
 }
 
@@ -131,7 +129,7 @@ function planUnclaimed(o: Observed): Plan {
   const host = hostOf(o, task.nodeId);
   const node = o.nodes.find(({ id }) => id === task.nodeId);
   if (!node?.alive || node.state === 'down')
-    return replace(o, { cause: `${host} is lost`, avoid: task.nodeId, hostLost: true });
+    return replace(o, { cause: `${host} is lost`, avoid: task.nodeId });
 
   const last = memory.lastClaim?.claim;
   // The task that held the claim lost it, yet its host lives: Swarm restarts it if it ended; if not, it is stuck.

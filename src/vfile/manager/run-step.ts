@@ -79,15 +79,12 @@ const actions: { readonly [S in Step['do']]: Action<S> } = {
     return {};
   },
 
-  replaceTask: async (parts, { value: spec }, { service, constraints, hostLost }) => {
+  replaceTask: async (parts, { value: spec }, { service, constraints }) => {
     const rendered = await render(parts, spec, constraints);
-    if (!hostLost) {
-      await parts.swarm.replaceTask(service.id, service.version, rendered);
-      return {};
-    }
-    // An update would race with Swarm itself: when it finds the host down (10 to 15 s after the loss) before the new task
-    // is reported to run, it makes another one for the lost task and then stops the first, which serves by then. A new
-    // service has no lost task.
+    // Not an update. Swarm would start the new task before it stops the old one, and the new one waits for the disk that the
+    // old one holds. And with a lost host, an update races with Swarm itself: when it finds the host down (10 to 15 s after
+    // the loss) before the new task is reported to run, it makes another one for the lost task and then stops the first,
+    // which serves by then. A new service has no old tasks.
     await parts.swarm.removeService(service.id);
     await parts.swarm.createService(rendered);
     return {};

@@ -68,7 +68,6 @@ const service = (constraints: string[] = []): ServiceState => ({
   id: 's1',
   name: 'vfile-shared',
   labels: {},
-  version: 42,
   constraints,
   image: 'vfile/fileserver',
   createdAt: at(0),
