@@ -137,6 +137,8 @@ class SwarmCertificates implements NodeIdentitySource {
     // Read while they were being replaced: the next look sees all of the new ones.
     if ((await this.#signature(paths)) !== signature)
       throw new VolumeError('unavailable', 'certificates are changing');
+    // Another look, begun at the same time, was faster: one identity for one set of files.
+    if (this.#known?.signature === signature) return this.#known.identity;
     const before = this.#known?.identity;
     this.#known = { identity, signature };
     const same =
