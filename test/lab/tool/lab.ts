@@ -15,6 +15,14 @@ import { plainSteps, type StepRunner } from './steps.ts';
 import { takeDown } from './take-down.ts';
 import { hostAnswers, type UpOptions, upSteps } from './up.ts';
 
+/** How the Docker command line is called. */
+export interface DockerOptions {
+  readonly timeoutMs?: number;
+  readonly input?: string;
+  /** Variables that it gets besides those of this process. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** What a lab is made with. */
 export interface LabOptions {
   /** Environment to read `VFILE_LAB_DIR` and `VFILE_LAB_CACHE` from; default this process's. */
@@ -144,17 +152,13 @@ export class Lab {
   }
 
   /** Runs the Docker command line against a host's engine. Paths in the arguments are this machine's. */
-  async docker(
-    name: string,
-    args: readonly string[],
-    options: { timeoutMs?: number; input?: string } = {},
-  ): Promise<ShellResult> {
+  async docker(name: string, args: readonly string[], options: DockerOptions = {}): Promise<ShellResult> {
     const command = this.dockerCommand(name, args);
     const timeoutMs = options.timeoutMs ?? commandTimeoutMs;
     const result = await execa(command.file, command.args, {
       reject: false,
       timeout: timeoutMs,
-      env: command.env,
+      env: { ...command.env, ...options.env },
       stripFinalNewline: false,
       ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
       ...(this.#signal ? { cancelSignal: this.#signal } : {}),
@@ -171,11 +175,7 @@ export class Lab {
   }
 
   /** As docker, but any exit code other than 0 is an error. Returns what it wrote, without the last line end. */
-  async dockerOk(
-    name: string,
-    args: readonly string[],
-    options: { timeoutMs?: number; input?: string } = {},
-  ): Promise<string> {
+  async dockerOk(name: string, args: readonly string[], options: DockerOptions = {}): Promise<string> {
     return ok(`${name}: docker ${args.join(' ')}`, await this.docker(name, args, options));
   }
 

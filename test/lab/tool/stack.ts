@@ -11,6 +11,9 @@ import { type Look, waitFor } from './wait.ts';
 /** The name under which the stack is deployed. */
 export const stackName = 'vfile';
 
+/** The folders that all hosts share, as the product's setting. */
+const datastores = ['default', 'second'].map((name) => `${name}=/var/lib/vdvs/datastores/${name}`).join(',');
+
 const servicesSchema = z.array(
   z.object({
     ID: z.string(),
@@ -38,7 +41,10 @@ export async function deployStack(lab: Lab, say: Say, signal?: AbortSignal): Pro
     return say('there is no swarm-stack.yml, or nothing to run in it: nothing to deploy');
   }
   say('docker stack deploy -c swarm-stack.yml vfile');
-  await lab.dockerOk(first.name, ['stack', 'deploy', '-c', file, stackName], { timeoutMs: 120_000 });
+  await lab.dockerOk(first.name, ['stack', 'deploy', '-c', file, stackName], {
+    timeoutMs: 120_000,
+    env: { VDVS_DATASTORES: datastores },
+  });
   const options = { timeoutMs: 240_000, everyMs: 300, say, ...(signal ? { signal } : {}) };
   await waitFor(
     whileUp(lab, () => servicesReady(first)),
