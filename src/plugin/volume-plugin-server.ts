@@ -167,7 +167,9 @@ export function createVolumePluginServer(options: VolumePluginServerOptions): Vo
     send(response, { Err: `${request.method} ${request.path}: not part of the volume protocol` }, 404);
   });
 
-  const server = createServer(app);
+  // The engine keeps idle connections for ever, also some that it never used. Closing one as its next request arrives
+  // looks like a crash: the engine tries again with an empty body, and a Get ends in "volume not found".
+  const server = createServer({ keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0 }, app);
   const listening: { socket?: EarlySocket; connections: Set<Socket> } = { connections: new Set() };
   return {
     attach: slot.attach,

@@ -9,7 +9,12 @@ import type { EnginePlugins, InstalledPlugin } from './engine-plugins.ts';
 /** A pull through a slow line may take this long. */
 const pullMs = 600_000;
 /** The engine starts the plugin's process and waits for its socket. */
-const enableSeconds = 60;
+const enableMs = 70_000;
+/**
+ * The limit of each call of the engine to the plugin until the engine starts again. It is there besides the engine's own
+ * for each kind of call, of which the longest is 120 s, and would cut a Mount before the plugin can say why it waits.
+ */
+const callSeconds = 150;
 /** The engine gives the process 10 s to stop by itself. */
 const disableMs = 30_000;
 const watchAgainMs = 5_000;
@@ -198,10 +203,10 @@ export function createDockerPlugins({
       });
     },
     async enable(name) {
-      await send({ what: `enable plugin ${name}`, timeoutMs: (enableSeconds + 10) * 1_000 }, z.unknown(), {
+      await send({ what: `enable plugin ${name}`, timeoutMs: enableMs }, z.unknown(), {
         method: 'POST',
         path: plugin(name, 'enable'),
-        query: { timeout: enableSeconds },
+        query: { timeout: callSeconds },
       });
     },
     async disable(name) {

@@ -1,5 +1,5 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { request } from 'node:http';
+import { Agent, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -98,6 +98,23 @@ describe('the volume protocol on a socket', () => {
     expect((await call('VolumeDriver.Capabilities', undefined)).body).toEqual({
       Capabilities: { Scope: 'global' },
     });
+  });
+
+  it('never closes an idle connection: the engine would lose the next request, and with it the volume', async () => {
+    await start(recordingDriver().driver);
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    try {
+      const limit = await new Promise<string>((resolve, reject) => {
+        const sent = request({ socketPath, path: '/Plugin.Activate', method: 'POST', agent }, (response) => {
+          response.resume().once('end', () => resolve(String(response.headers['keep-alive'] ?? 'none')));
+        });
+        sent.once('error', reject).end();
+      });
+      // Node's server names the time after which it closes what is idle, when it has one.
+      expect(limit).toBe('none');
+    } finally {
+      agent.destroy();
+    }
   });
 
   it('passes every call on and encodes its answer', async () => {

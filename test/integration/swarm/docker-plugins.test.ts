@@ -100,7 +100,7 @@ describe("the engine's managed plugins", () => {
         path: '/plugins/vdvs:latest/set',
         body: ['VDVS_LEASE_MS=9000', 'swarm.source=/x'],
       }),
-      expect.objectContaining({ path: '/plugins/vdvs:latest/enable', query: { timeout: '60' } }),
+      expect.objectContaining({ path: '/plugins/vdvs:latest/enable', query: { timeout: '150' } }),
       expect.objectContaining({ path: '/plugins/vdvs:latest/disable', query: { force: '1' } }),
     ]);
   });
