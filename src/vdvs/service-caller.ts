@@ -80,7 +80,8 @@ export function createServiceCaller(parts: ServiceClientParts): ServiceCaller {
   return async ({ schema, patienceMs, deadlineMs, doneBefore, ...asked }) => {
     const deadline = clock.monotonic() + deadlineMs;
     const finished = new AbortController();
-    const silent: string[] = [];
+    const silent = new Set<string>();
+    const refused = new Set<string>();
     let started = 0;
     const running = new Set<Promise<JsonAnswer | undefined>>();
     const start = (endpoint: ServiceEndpoint) => {
@@ -91,14 +92,14 @@ export function createServiceCaller(parts: ServiceClientParts): ServiceCaller {
           // A manager without its store is no use now; another one may have contact.
           const error = errorBodySchema.safeParse(answer.body);
           if (answer.status !== 200 && error.success && error.data.code === 'unavailable') {
-            silent.push(error.data.message);
+            refused.add(error.data.message);
             return undefined;
           }
           preferred.host = endpoint.host;
           return answer;
         })
         .catch((thrown) => {
-          silent.push(thrown instanceof Error ? thrown.message : String(thrown));
+          silent.add(thrown instanceof Error ? thrown.message : String(thrown));
           return undefined;
         })
         .finally(() => running.delete(attempt));
@@ -126,7 +127,13 @@ export function createServiceCaller(parts: ServiceClientParts): ServiceCaller {
       finished.abort(new Error('no answer in time'));
     }
     parts.onUnreachable?.();
-    const why = silent.length > 0 ? silent.join('; ') : `none answered within ${deadlineMs / 1_000} s`;
+    const others = [...silent].join('; ');
+    // What a service that was reached says tells more than who could not be reached.
+    if (refused.size > 0) {
+      const rest = others === '' ? '' : ` (other vDVS services cannot be reached: ${others})`;
+      throw new VolumeError('unavailable', `${[...refused].join('; ')}${rest}`);
+    }
+    const why = others === '' ? `none answered within ${deadlineMs / 1_000} s` : others;
     throw new VolumeError('unavailable', `no vDVS service can be reached: ${why}`);
   };
 }

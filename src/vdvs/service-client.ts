@@ -28,8 +28,11 @@ export interface ServiceClient {
   formatted(id: VolumeId, epoch: number): Promise<void>;
 }
 
-/** ms: a create may copy a disk or write one; waiting for another holder is done in pieces. */
-const times = { ...callTimes, createDeadlineMs: 110_000, pollMs: 1_000 } as const;
+/**
+ * ms: a create may copy a disk or write one; waiting for another holder is done in pieces; a datastore or an etcd that stays
+ * out of reach is told to the user, who could not see why the mount hangs.
+ */
+const times = { ...callTimes, createDeadlineMs: 110_000, pollMs: 1_000, outageMs: 15_000 } as const;
 
 /** A client over all managers. */
 export function createServiceClient(parts: ServiceClientParts): ServiceClient {
@@ -74,6 +77,7 @@ export function createServiceClient(parts: ServiceClientParts): ServiceClient {
     },
     async attach(id, lease, waitMs) {
       // In short pieces: a manager that dies while one waits there is noticed within a piece and its patience.
+      let outOfReachSince: number | undefined;
       for (const until = clock.monotonic() + waitMs; ; ) {
         const piece = Math.max(0, Math.min(times.pollMs, until - clock.monotonic()));
         try {
@@ -87,8 +91,12 @@ export function createServiceClient(parts: ServiceClientParts): ServiceClient {
           });
         } catch (thrown) {
           const retry = thrown instanceof VolumeError && ['busy', 'unavailable'].includes(thrown.code);
-          if (!retry || clock.monotonic() >= until) throw thrown;
-          if (thrown.code === 'unavailable') await clock.sleep(200);
+          const now = clock.monotonic();
+          if (!retry || now >= until) throw thrown;
+          outOfReachSince = thrown.code === 'unavailable' ? (outOfReachSince ?? now) : undefined;
+          if (outOfReachSince === undefined) continue;
+          if (now - outOfReachSince >= times.outageMs) throw thrown;
+          await clock.sleep(200);
         }
       }
     },

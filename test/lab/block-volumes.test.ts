@@ -10,6 +10,7 @@ import {
   serverHost,
   whole,
 } from './fixture.ts';
+import { vdvs as administer, blockMount, createBlock, inBlock } from './story/block.ts';
 import { Clients } from './story/clients.ts';
 import { waitFor } from './tool/wait.ts';
 
@@ -17,34 +18,19 @@ const lab = openLab();
 
 beforeAll(() => whole(lab));
 
-/** Creates a vDVS volume and says what Docker said. */
-async function create(host: string, name: string, options: Record<string, string> = {}) {
-  const flags = Object.entries(options).flatMap(([key, value]) => ['--opt', `${key}=${value}`]);
-  return await lab.docker(host, ['volume', 'create', '--driver', 'vdvs', ...flags, name]);
-}
+const create = (host: string, name: string, options: Record<string, string> = {}) =>
+  createBlock(lab, host, name, options);
+const within = (host: string, volume: string, command: string) => inBlock(lab, host, volume, command);
+const vdvs = (args: string) => administer(lab, args);
 
 async function created(host: string, name: string, options: Record<string, string> = {}): Promise<void> {
   expect(await create(host, name, options)).toMatchObject({ exitCode: 0 });
-}
-
-/** Runs a shell command in a container that has the block volume at `/volume`. */
-async function within(host: string, volume: string, command: string) {
-  const mount = `type=volume,source=${volume},target=/volume,volume-driver=vdvs,volume-nocopy`;
-  return await lab.docker(host, [
-    ...['run', '--rm', '--network', 'none', '--mount', mount, image],
-    ...['sh', '-c', command],
-  ]);
 }
 
 async function read(host: string, volume: string, file: string): Promise<string> {
   const { exitCode, stdout, stderr } = await within(host, volume, `cat /volume/${file}`);
   if (exitCode !== 0) throw new Error(stderr);
   return stdout.trim();
-}
-
-/** The administrator's command line, in the service's container on node1. */
-async function vdvs(args: string): Promise<string> {
-  return await lab.shOk('node1', `docker exec $(docker ps -qf name=vfile_vdvs) vdvs ${args}`);
 }
 
 async function listed(host: string): Promise<string[]> {
@@ -108,8 +94,7 @@ describe('block volumes with the real engine', () => {
     const holder = 'holder';
     await lab.dockerOk('node1', [
       ...['run', '--detach', '--init', '--network', 'none', '--name', holder],
-      ...['--mount', `type=volume,source=${volume},target=/volume,volume-driver=vdvs,volume-nocopy`],
-      ...[image, 'sleep', 'infinity'],
+      ...['--mount', blockMount(volume), image, 'sleep', 'infinity'],
     ]);
     try {
       await lab.dockerOk('node1', ['exec', holder, 'sh', '-c', 'echo kept > /volume/file']);

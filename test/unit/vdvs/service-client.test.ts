@@ -64,7 +64,7 @@ describe('the client of the vDVS service', () => {
     manager = { m1: async () => failed('unavailable', 'no quorum') };
     await expect(client.list()).rejects.toMatchObject({
       code: 'unavailable',
-      message: 'no vDVS service can be reached: no quorum; connection refused; connection refused',
+      message: 'no quorum (other vDVS services cannot be reached: connection refused)',
     });
   });
 

@@ -1,0 +1,261 @@
+import { execFile } from 'node:child_process';
+import { rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { image, openLab, removeContainers, removeVolume, whole } from './fixture.ts';
+import { BlockWriter, blockMount, createBlock, inBlock, reachHolder, vdvs } from './story/block.ts';
+import { waitFor } from './tool/wait.ts';
+
+const lab = openLab();
+const run = promisify(execFile);
+/** The datastore folders, which are this machine's. */
+const datastore = (name: string) => join(lab.paths.datastores, name);
+
+beforeEach(() => whole(lab));
+
+/** `e2fsck -fn` on the disk of a volume that nobody has attached. @throws with what it found. */
+async function checkDisk(volume: string): Promise<void> {
+  await run('e2fsck', ['-fn', join(datastore('default'), `${volume}-flat.vmdk`)]);
+}
+
+async function created(host: string, name: string, options: Record<string, string> = {}): Promise<void> {
+  const { exitCode, stderr } = await createBlock(lab, host, name, options);
+  expect(exitCode, stderr).toBe(0);
+}
+
+/** The numbers of the complete lines of a writer's file. */
+async function linesOf(host: string, volume: string, file: string): Promise<number[]> {
+  const { exitCode, stdout, stderr } = await inBlock(
+    lab,
+    host,
+    volume,
+    `perl -ne 'print "$1\\n" if /^(\\d{8}) (x*)$/ && length $2 == $1 % 4000' /volume/${file}`,
+  );
+  expect(exitCode, stderr).toBe(0);
+  return stdout.split('\n').filter(Boolean).map(Number);
+}
+
+/** All of 1 to `acked`, in this order. One more may be there: written, but not acknowledged any more. */
+function expectAcked(lines: readonly number[], acked: number): void {
+  expect(lines.length).toBeGreaterThanOrEqual(acked);
+  expect(lines.length).toBeLessThanOrEqual(acked + 1);
+  expect(lines).toEqual(lines.map((_, at) => at + 1));
+}
+
+describe('one owner at a time', () => {
+  const volume = 'owned';
+
+  afterEach(async () => {
+    for (const host of lab.hostNames) {
+      const { power, network } = (await lab.status()).hosts.find(({ name }) => name === host) ?? {};
+      if (power === 'frozen') await lab.thaw(host);
+      if (power === 'down') await lab.start(host);
+      if (network !== 'connected') await lab.mend(host);
+    }
+    await whole(lab);
+    for (const host of lab.hostNames) await removeContainers(lab, host, 'first', 'next');
+    await reachHolder(lab, 'node1', volume, undefined);
+    await checkDisk(volume);
+    await removeVolume(lab, 'node1', volume);
+  });
+
+  it('a host cut off while it writes stops before the next one starts; every acknowledged fsync is there', async () => {
+    await created('node1', volume);
+    const first = new BlockWriter(lab, 'node3', 'first');
+    await first.start(volume);
+    await first.progress(50);
+    await lab.cut('node3');
+    const next = new BlockWriter(lab, 'node2', 'next');
+    // Docker waits in this mount until the lease of the lost host is out.
+    await next.start(volume);
+    const ended = await first.diary();
+    expect(ended.ended).toMatch(/Input\/output error|Read-only file system/);
+    await next.progress(50);
+    expect((await first.diary()).acked).toBe(ended.acked);
+    await lab.mend('node3');
+    await next.progress(20);
+    await removeContainers(lab, 'node2', 'next');
+    expectAcked(await linesOf('node2', volume, 'first'), ended.acked);
+    expectAcked(await linesOf('node1', volume, 'next'), (await next.diary()).acked);
+  });
+
+  it('a frozen host does no harm when it goes on after another has taken over', async () => {
+    await created('node1', volume, { fstype: 'ext4' });
+    const first = new BlockWriter(lab, 'node3', 'first');
+    await first.start(volume);
+    await first.progress(50);
+    await lab.freeze('node3');
+    const { acked } = await first.diary();
+    const next = new BlockWriter(lab, 'node2', 'next');
+    await next.start(volume);
+    await next.progress(20);
+    await lab.thaw('node3');
+    const ended = await first.failed();
+    // The call that was under way may still have been acknowledged, from a write before the freeze.
+    expect(ended.acked).toBeLessThanOrEqual(acked + 1);
+    await next.progress(50);
+    await removeContainers(lab, 'node2', 'next');
+    expect((await linesOf('node1', volume, 'first')).length).toBeGreaterThanOrEqual(acked);
+    expectAcked(await linesOf('node1', volume, 'next'), (await next.diary()).acked);
+  });
+
+  it('a service follows from a host whose power is cut, and finds its data', async () => {
+    await created('node1', volume);
+    const service = 'follows';
+    const lost = 'node3';
+    await lab.dockerOk('node1', [
+      ...[
+        'service',
+        'create',
+        '--detach',
+        '--name',
+        service,
+        '--no-resolve-image',
+        '--mount',
+        blockMount(volume),
+      ],
+      // It starts on the host that is lost: the others have nothing labelled so.
+      ...['--constraint', `node.hostname==${lost}`, image],
+      ...['sh', '-c', 'echo $HOSTNAME >> /volume/hosts; sync; exec sleep infinity'],
+    ]);
+    try {
+      await reachHolder(lab, 'node1', volume, lost);
+      await waitFor(
+        async () => {
+          const { exitCode, stdout } = await lab.docker(lost, [
+            ...['ps', '-q', '--filter', `label=com.docker.swarm.service.name=${service}`],
+          ]);
+          return exitCode === 0 && stdout !== ''
+            ? { done: true, value: undefined }
+            : { done: false, reason: stdout };
+        },
+        { what: 'the service to run', timeoutMs: 60_000 },
+      );
+      await lab.kill(lost);
+      await lab.dockerOk('node1', [
+        'service',
+        'update',
+        '--detach',
+        '--constraint-rm',
+        `node.hostname==${lost}`,
+        service,
+      ]);
+      await waitFor(
+        async () => {
+          const { stdout } = await lab.docker('node1', [
+            ...[
+              'service',
+              'ps',
+              '--format',
+              '{{.Node}} {{.CurrentState}}',
+              '--filter',
+              'desired-state=running',
+              service,
+            ],
+          ]);
+          return /^node[12] Running/m.test(stdout)
+            ? { done: true, value: undefined }
+            : { done: false, reason: stdout };
+        },
+        { what: 'the service to run elsewhere', timeoutMs: 120_000, everyMs: 500 },
+      );
+    } finally {
+      await lab.dockerOk('node1', ['service', 'rm', service]);
+    }
+    await reachHolder(lab, 'node1', volume, undefined);
+    const { stdout } = await inBlock(lab, 'node2', volume, 'wc -l < /volume/hosts');
+    expect(Number(stdout)).toBe(2);
+  });
+
+  it('the engine is killed with five containers on the volume: counts are right after, the last one detaches', async () => {
+    await created('node1', volume);
+    const names = [1, 2, 3, 4, 5].map((number) => `user-${number}`);
+    const start = (name: string) =>
+      lab.dockerOk('node2', [
+        ...['run', '--detach', '--init', '--network', 'none', '--restart', 'always', '--name', name],
+        ...['--mount', blockMount(volume), image, 'sleep', 'infinity'],
+      ]);
+    await Promise.all(names.map(start));
+    await lab.shOk('node2', 'pkill -KILL -x dockerd');
+    await whole(lab);
+    const running = async () =>
+      (await lab.dockerOk('node2', ['ps', '-q', '--filter', 'name=user-'])).split('\n').filter(Boolean);
+    await waitFor(
+      async () => {
+        const { length } = await running();
+        return length === 5 ? { done: true, value: undefined } : { done: false, reason: `${length} run` };
+      },
+      { what: 'the five containers to run again', timeoutMs: 120_000, everyMs: 500 },
+    );
+    await reachHolder(lab, 'node1', volume, 'node2');
+    await lab.dockerOk('node2', ['exec', 'user-5', 'sh', '-c', 'echo five > /volume/file && sync']);
+    await removeContainers(lab, 'node2', ...names.slice(0, 4));
+    expect(await lab.dockerOk('node2', ['exec', 'user-5', 'cat', '/volume/file'])).toBe('five');
+    await reachHolder(lab, 'node1', volume, 'node2');
+    expect((await lab.docker('node1', ['volume', 'rm', volume])).stderr).toMatch(/attached|in use/);
+    await removeContainers(lab, 'node2', 'user-5');
+    await reachHolder(lab, 'node1', volume, undefined);
+  });
+});
+
+describe('when there is no room', () => {
+  it('a full volume says so to its users, and goes on when room is made', async () => {
+    await created('node1', 'full');
+    const { stdout } = await inBlock(
+      lab,
+      'node1',
+      'full',
+      'echo kept > /volume/kept; dd if=/dev/zero of=/volume/big bs=1M 2>&1; rm /volume/big; echo more >> /volume/kept; cat /volume/kept',
+    );
+    expect(stdout).toMatch(/No space left on device/);
+    expect(stdout).toMatch(/kept\nmore\n$/);
+    await removeVolume(lab, 'node1', 'full');
+    expect((await lab.docker('node1', ['volume', 'inspect', 'full'])).exitCode).not.toBe(0);
+  });
+
+  it('a datastore folder that is gone is an error that says so, and all is well when it is back', async () => {
+    await created('node1', 'away@second');
+    await inBlock(lab, 'node1', 'away@second', 'echo here > /volume/file');
+    const folder = datastore('second');
+    await rename(folder, `${folder}.gone`);
+    try {
+      const create = await createBlock(lab, 'node1', 'other@second');
+      expect(create.exitCode).not.toBe(0);
+      expect(create.stderr).toMatch(/second/);
+      const mount = await inBlock(lab, 'node2', 'away@second', 'true');
+      expect(mount.exitCode).not.toBe(0);
+      expect(mount.stderr).toMatch(/second/);
+      // What it does not need goes on.
+      await created('node2', 'unmoved');
+      await removeVolume(lab, 'node2', 'unmoved');
+    } finally {
+      await rename(`${folder}.gone`, folder);
+    }
+    expect(await inBlock(lab, 'node3', 'away@second', 'cat /volume/file')).toMatchObject({
+      stdout: 'here\n',
+    });
+    await removeVolume(lab, 'node1', 'away@second');
+  });
+});
+
+describe('a quota', () => {
+  afterEach(() => vdvs(lab, 'vmgroup rm --name=racers --remove-volumes --yes'));
+
+  it('for ten takes exactly ten of fifty creates at once from two hosts', async () => {
+    await vdvs(lab, 'vmgroup create --name=racers --default-datastore=default --vm-list=node2,node3');
+    await vdvs(
+      lab,
+      'vmgroup access set --name=racers --datastore=default --allow-create=true --volume-totalsize=1gb',
+    );
+    const said = await Promise.all(
+      Array.from({ length: 50 }, (_, number) =>
+        createBlock(lab, `node${2 + (number % 2)}`, `race-${number}`, { size: '102mb' }),
+      ),
+    );
+    expect(said.filter(({ exitCode }) => exitCode === 0)).toHaveLength(10);
+    for (const { stderr } of said.filter(({ exitCode }) => exitCode !== 0)) {
+      expect(stderr).toContain('The total volume size exceeds the usage quota');
+    }
+  });
+});
