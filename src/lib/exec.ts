@@ -1,4 +1,5 @@
-import { execa } from 'execa';
+import { spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
 import { VolumeError } from './errors.ts';
 
 /** How a child process is run. Arguments are an array; there is never a shell. */
@@ -23,34 +24,75 @@ export interface RunResult {
 /** Runs programs; a seam so that unit tests need none. */
 export type Run = (file: string, args: readonly string[], options: RunOptions) => Promise<RunResult>;
 
+/** ms between the request to end and the order to. */
+const killAfterMs = 2_000;
+
+function collect(stream: Readable): () => string {
+  let text = '';
+  stream.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk;
+  });
+  return () => text.replace(/\n$/, '');
+}
+
+/** Why a program was told to end before it had ended by itself. */
+type Stopped = 'deadline' | 'cancelled';
+
 /**
  * Runs a program to its end.
  * @throws VolumeError `timeout` after the deadline, `unavailable` when the program is missing, else `internal`
  *   with the end of what it wrote to standard error.
  */
-export const run: Run = async (file, args, options) => {
-  const result = await execa(file, args, {
-    timeout: options.timeoutMs,
-    forceKillAfterDelay: 2_000,
-    reject: false,
-    stripFinalNewline: true,
-    ...(options.signal ? { cancelSignal: options.signal } : {}),
-    ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
-    ...(options.env ? { env: options.env } : {}),
+export const run: Run = (file, args, { timeoutMs, signal, input, env, okCodes = [0] }) =>
+  new Promise((resolve, reject) => {
+    const what = `${file} ${args.join(' ')}`;
+    const child = spawn(file, args, { stdio: 'pipe', ...(env ? { env: { ...process.env, ...env } } : {}) });
+    const stdout = collect(child.stdout);
+    const stderr = collect(child.stderr);
+    // A program that ends without reading its input is judged by its exit code.
+    child.stdin.on('error', () => undefined).end(input ?? '');
+
+    let stopped: Stopped | undefined;
+    let kill: NodeJS.Timeout | undefined;
+    const stop = (why: Stopped): void => {
+      if (stopped) return;
+      stopped = why;
+      child.kill('SIGTERM');
+      kill = setTimeout(() => child.kill('SIGKILL'), killAfterMs);
+    };
+    const deadline = setTimeout(stop, timeoutMs, 'deadline');
+    const cancel = (): void => stop('cancelled');
+    if (signal?.aborted) cancel();
+    signal?.addEventListener('abort', cancel, { once: true });
+    const settle = (): void => {
+      clearTimeout(deadline);
+      clearTimeout(kill);
+      signal?.removeEventListener('abort', cancel);
+    };
+
+    child.once('error', (cause: NodeJS.ErrnoException) => {
+      settle();
+      const code = cause.code === 'ENOENT' ? 'unavailable' : 'internal';
+      reject(new VolumeError(code, `${what}: could not be run: ${cause.message}`, { cause }));
+    });
+    // What it started itself may hold its output open for ever.
+    child.once('exit', () => {
+      if (!stopped) return;
+      child.stdout.destroy();
+      child.stderr.destroy();
+    });
+    child.once('close', (exitCode, endedBy) => {
+      settle();
+      if (stopped === 'deadline') {
+        reject(new VolumeError('timeout', `${what}: not finished after ${timeoutMs} ms, stopped`));
+      } else if (exitCode === null) {
+        const why = stopped === 'cancelled' ? 'cancelled' : `ended by ${endedBy}`;
+        reject(new VolumeError('internal', `${what}: ${why}`));
+      } else if (!okCodes.includes(exitCode)) {
+        const tail = stderr().split('\n').slice(-5).join('; ').trim();
+        reject(new VolumeError('internal', `${what}: exit code ${exitCode}${tail ? `: ${tail}` : ''}`));
+      } else {
+        resolve({ exitCode, stdout: stdout(), stderr: stderr() });
+      }
+    });
   });
-  const what = `${file} ${args.join(' ')}`;
-  if (result.timedOut) {
-    throw new VolumeError('timeout', `${what}: not finished after ${options.timeoutMs} ms, stopped`);
-  }
-  if (result.exitCode === undefined) {
-    const missing = result.code === 'ENOENT';
-    const why = result.isCanceled ? 'cancelled' : (result.shortMessage ?? 'could not be run');
-    throw new VolumeError(missing ? 'unavailable' : 'internal', `${what}: ${why}`, { cause: result });
-  }
-  const ok = options.okCodes ?? [0];
-  if (!ok.includes(result.exitCode)) {
-    const tail = result.stderr.split('\n').slice(-5).join('; ').trim();
-    throw new VolumeError('internal', `${what}: exit code ${result.exitCode}${tail ? `: ${tail}` : ''}`);
-  }
-  return { exitCode: result.exitCode, stdout: result.stdout, stderr: result.stderr };
-};

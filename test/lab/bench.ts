@@ -3,6 +3,7 @@ import Table from 'cli-table3';
 import { Command, InvalidArgumentError } from 'commander';
 import { toVolumeError } from '../../src/lib/errors.ts';
 import { whole } from './fixture.ts';
+import { type BlockSeries, blockFigures } from './story/bench-block.ts';
 import { eventStalls } from './story/bench-events.ts';
 import { powerCuts, processKills } from './story/bench-failover.ts';
 import { coldMounts, warmMounts } from './story/bench-mounts.ts';
@@ -23,7 +24,7 @@ interface Line {
   readonly met: boolean | undefined;
 }
 
-const s = (ms: number): string => `${(ms / 1_000).toFixed(2)} s`;
+const s = (ms: number): string => (ms < 100 ? `${ms.toPrecision(3)} ms` : `${(ms / 1_000).toFixed(2)} s`);
 
 function times(what: string, values: readonly number[], mostMs?: number, medianMs = mostMs): Line {
   const { runs, median, least, most } = summarise(values);
@@ -41,19 +42,22 @@ function times(what: string, values: readonly number[], mostMs?: number, medianM
   };
 }
 
-function ratio(what: string, ours: readonly number[], base: number, factor: number): Line {
+const each = (values: readonly number[], count: number): number[] => values.map((value) => value / count);
+
+function ratio(what: string, ours: readonly number[], base: number, factor?: number): Line {
   const { runs, median, least, most } = summarise(ours);
   return {
     what,
     runs,
     median: `${s(median)} = ${(median / base).toFixed(2)} x ${s(base)}`,
     range: `${s(least)} .. ${s(most)}`,
-    target: `<= ${factor} x`,
-    met: median <= base * factor,
+    target: factor === undefined ? '' : `<= ${factor} x`,
+    met: factor === undefined ? undefined : median <= base * factor,
   };
 }
 
-type Measure = (lab: Lab, runs: number, say: (text: string) => void) => Promise<Line[]>;
+type Say = (text: string) => void;
+type Measure = (lab: Lab, runs: number, say: Say) => Promise<Line[]>;
 
 const mounts: Measure = async (lab, runs, say) => {
   const warm = await warmMounts(lab, runs, say);
@@ -70,6 +74,18 @@ const mounts: Measure = async (lab, runs, say) => {
     ),
   ];
 };
+async function block(runs: number, say: Say): Promise<Line[]> {
+  const { attach, create, first, list } = await blockFigures(runs, say);
+  const byHand = ({ byHand: values }: BlockSeries): number => summarise(values).median;
+  const [few = [], many = []] = [list.get(100), list.get(1_000)];
+  return [
+    ratio('vDVS: attach and mount, against losetup and mount', attach.ours, byHand(attach), 1.5),
+    ratio('vDVS: create, against truncate, mkfs and a write to etcd', create.ours, byHand(create), 1.5),
+    ratio('vDVS: create and first mount, against all of that', first.ours, byHand(first)),
+    times('vDVS: list of 1,000 volumes', many, 300),
+    ratio('  a volume of 1,000, against one of 100', each(many, 1_000), summarise(each(few, 100)).median, 1),
+  ];
+}
 const processes: Measure = async (lab, runs, say) => {
   const { times: values, problems } = await processKills(lab, runs, say);
   return [times('ganesha killed: longest stall of a client', values, 5_000, 5_000), ...lost(problems, runs)];
@@ -101,8 +117,10 @@ const measures: Readonly<Record<string, Measure>> = {
   drain: event('drain', 'node of the server drained for 10 s', 10_000, 2_000),
   move: event('move', 'vfile volume move', 0, 2_000),
 };
+/** Those that need no lab. */
+const native: Readonly<Record<string, (runs: number, say: Say) => Promise<Line[]>>> = { block };
 /** What is measured when nothing is chosen; the others take minutes each. */
-const usual = 'mounts,processes,power';
+const usual = 'block,mounts,processes,power';
 
 function lost(problems: readonly string[], runs: number): Line[] {
   const value = String(problems.length);
@@ -138,10 +156,10 @@ function report(lines: readonly Line[], file: string | undefined): void {
 }
 
 async function main(): Promise<void> {
-  const names = Object.keys(measures).join(', ');
+  const names = [...Object.keys(native), ...Object.keys(measures)].join(', ');
   const program = new Command('bench')
     .description(
-      'Measures vFile on three hosts of the lab, against Docker without it where there is such a thing',
+      'Measures vDVS on this machine and vFile on three hosts of the lab, against what there is without them',
     )
     .option('--runs <count>', 'measurements of each figure', count, 10)
     .option('--only <names>', `some of: ${names}`, usual)
@@ -151,7 +169,7 @@ async function main(): Promise<void> {
   const options = program.opts<{ runs: number; only: string; json?: string; keep: boolean }>();
   const signal = abortWhenInterrupted();
   const chosen = options.only.split(',').map((name) => name.trim());
-  const unknown = chosen.filter((name) => !(name in measures));
+  const unknown = chosen.filter((name) => !(name in native || name in measures));
   if (unknown.length > 0) return program.error(`--only ${unknown.join(',')}: choose from ${names}`);
 
   const write = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -160,16 +178,19 @@ async function main(): Promise<void> {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
   });
   const lines: Line[] = [];
+  const onHosts = chosen.filter((name) => name in measures);
   const measure = async (): Promise<void> => {
+    for (const name of chosen) lines.push(...((await native[name]?.(options.runs, write)) ?? []));
+    if (onHosts.length === 0) return;
     await lab.up({ nodes: 3, managers: 3, bare: false });
     await whole(lab);
-    for (const name of chosen) lines.push(...((await measures[name]?.(lab, options.runs, write)) ?? []));
+    for (const name of onHosts) lines.push(...((await measures[name]?.(lab, options.runs, write)) ?? []));
   };
   try {
     await Promise.race([measure(), interrupted]);
   } finally {
     if (lines.length > 0) report(lines, options.json);
-    if (!options.keep) await new Lab({ steps: plainSteps(write) }).down();
+    if (onHosts.length > 0 && !options.keep) await new Lab({ steps: plainSteps(write) }).down();
   }
 }
 

@@ -61,6 +61,16 @@ interface Addition {
 export function createRulesGate(parts: GateParts): RulesGate {
   const { store, clock, hostDatastore } = parts;
   const queue = createKeyedQueue();
+  /**
+   * The rules as last read, which saves a look at the store: a transaction that they let pass compares them, and what they
+   * refuse is decided again by rules read anew.
+   */
+  let known: RulesRead | undefined;
+  const freshRules = async (): Promise<RulesRead> => {
+    const read = await readRules(store);
+    known = read.locked ? undefined : read;
+    return read;
+  };
 
   /** Tries until it is done, refused, or one of the caller's own conditions is what does not hold. */
   const commit = async (
@@ -71,17 +81,23 @@ export function createRulesGate(parts: GateParts): RulesGate {
   ): Promise<TxnResult> => {
     let refused: { at: string; result: TxnResult } | undefined;
     for (const until = clock.monotonic() + times.tryMs; clock.monotonic() < until; ) {
-      const read = await readRules(store);
+      const remembered = known;
+      const read = remembered ?? (await freshRules());
       if (read.locked) {
         await clock.sleep(times.lockMs);
         continue;
       }
-      const added = await decide(read);
+      const added = await decide(read).catch((thrown) => {
+        known = undefined;
+        if (remembered === undefined) throw thrown;
+      });
+      if (!added) continue;
       const at = JSON.stringify([read.unchanged, added.when]);
       // Nothing that the rules watch has changed since: the caller's own conditions do not hold.
       if (refused?.at === at) return refused.result;
       const result = await store.txn([...when, ...read.unchanged, ...added.when], [...then, ...added.also]);
       if (result.done) return result;
+      known = undefined;
       if (refused) await clock.sleep(randomInt(1, times.pauseMs));
       refused = { at, result };
     }
@@ -133,6 +149,18 @@ export function createRulesGate(parts: GateParts): RulesGate {
     };
   };
 
+  /** The ledger that a change has to wait for; `undefined` when no total limits it. Only a hint: `commit` decides. */
+  const turnOf = async (change: SizeChange): Promise<string | undefined> => {
+    const read = known ?? (await freshRules());
+    try {
+      const group = await payer(read, change);
+      const total = decideSize(read.rules, group, change, hostDatastore);
+      return total === undefined ? undefined : rulesKeys.ledger(group.id, change.id.datastore);
+    } catch {
+      return undefined;
+    }
+  };
+
   return {
     async commitSize(change, when, then) {
       const decide = async (read: RulesRead): Promise<Addition> => {
@@ -143,13 +171,9 @@ export function createRulesGate(parts: GateParts): RulesGate {
         const counted = await countTotal(change, group, total);
         return { when: counted.when, also: [...paid, ...counted.also] };
       };
-      const first = await readRules(store);
-      const group = await payer(first, change);
-      if (decideSize(first.rules, group, change, hostDatastore) === undefined) {
-        return await commit(change.id, decide, when, then);
-      }
       // Under a quota one after another: they would only find that another one was faster.
-      const turn = rulesKeys.ledger(group.id, change.id.datastore);
+      const turn = await turnOf(change);
+      if (turn === undefined) return await commit(change.id, decide, when, then);
       return await queue.run(turn, () => commit(change.id, decide, when, then));
     },
 

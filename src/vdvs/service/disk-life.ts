@@ -8,8 +8,11 @@ import { backendOf, diskOf, type ServiceParts } from './service-parts.ts';
 
 /** Beginning and end of a disk and its record; any service goes on from where another one stopped. */
 export interface DiskLife {
-  /** Makes the disk of a record in phase `creating` and marks it `ready`; takes both back when that fails. */
-  complete(id: VolumeId, read: Read<VolumeRecord>): Promise<void>;
+  /**
+   * Makes the disk of a record in phase `creating` and marks it `ready`; takes both back when that fails.
+   * @returns the record as it is now; `undefined`: look again.
+   */
+  complete(id: VolumeId, read: Read<VolumeRecord>): Promise<VolumeRecord | undefined>;
   /** Deletes the disk of a record in phase `deleting`, then the record. @returns false: look again. */
   finishRemoval(id: VolumeId, read: Read<VolumeRecord>): Promise<boolean>;
   /** Takes back a creation. Where even that fails, the mark stays and whoever comes next goes on from it. */
@@ -61,13 +64,16 @@ export function createDiskLife(
         );
         throw thrown;
       });
-      if (!conditions) return;
+      if (!conditions) return undefined;
       parts.failAt?.('create.made');
+      const record: VolumeRecord = { ...read.value, phase: 'ready' };
       const { done } = await store.txn(
         [{ key: keyOf(id), modRevision: read.modRevision }, ...conditions],
-        [{ put: keyOf(id), value: { ...read.value, phase: 'ready' } }],
+        [{ put: keyOf(id), value: record }],
       );
-      if (done) log.info(`${kind} created`, { volume, uuid: read.value.fsUuid });
+      if (!done) return undefined;
+      log.info(`${kind} created`, { volume, uuid: record.fsUuid });
+      return record;
     },
   };
 }

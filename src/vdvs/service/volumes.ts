@@ -7,7 +7,7 @@ import { differenceTo, parseBlockOptions, type RawOptions } from '../options.ts'
 import type { VolumeId, VolumeRecord } from '../types.ts';
 import { planDisk } from './copies.ts';
 import { createDiskLife } from './disk-life.ts';
-import { readSnapshots, readVolume, readVolumes, type VolumeState } from './records.ts';
+import { type Read, readSnapshots, readVolume, readVolumes, type VolumeState } from './records.ts';
 import {
   attempts,
   backendOf,
@@ -41,7 +41,12 @@ export function createVolumes(parts: ServiceParts): Volumes {
 
   const life = createDiskLife(parts, 'volume', vdvsKeys.volume);
 
-  const begin = async (caller: Caller, id: VolumeId, options: RawOptions): Promise<void> => {
+  /** @returns the new record; `undefined` when another one was faster. */
+  const begin = async (
+    caller: Caller,
+    id: VolumeId,
+    options: RawOptions,
+  ): Promise<Read<VolumeRecord> | undefined> => {
     const record: VolumeRecord = {
       v: 1,
       name: id.name,
@@ -57,12 +62,13 @@ export function createVolumes(parts: ServiceParts): Volumes {
       ...(await planDisk(parts, options)),
     };
     const { sizeBytes, policy } = record.options;
-    await parts.gate.commitSize(
+    const { done, revision } = await parts.gate.commitSize(
       { caller, id, fromBytes: 0, toBytes: sizeBytes, policy },
       [{ key: vdvsKeys.volume(id), is: 'absent' }],
       [{ put: vdvsKeys.volume(id), value: record }],
     );
     parts.failAt?.('create.recorded');
+    return done ? { value: record, modRevision: revision, lease: undefined } : undefined;
   };
 
   /** Snapshots are of no use without a name that is theirs; the unfinished go with their volume. */
@@ -90,8 +96,9 @@ export function createVolumes(parts: ServiceParts): Volumes {
       return await attempts(id, async () => {
         const state = await readVolume(store, id);
         if (!state.volume) {
-          await begin(caller, id, options);
-          return undefined;
+          const begun = await begin(caller, id, options);
+          const record = begun && (await life.complete(id, begun));
+          return record && { record };
         }
         const { value } = state.volume;
         if (value.phase === 'deleting') {

@@ -27,7 +27,7 @@ describe('a datastore that is full', () => {
         Opts: { size: '300mb', diskformat },
       });
       expect(answer.Err).toMatch(/thick@slow|thick/);
-      expect(answer.Err).toMatch(/needs more than the 150mb that are free/);
+      expect(answer.Err).toMatch(/are more than the 150mb that are free/);
       expect(listing(world.slow)).toEqual([]);
       expect((await world.b.call('Get', { Name: 'thick@slow' })).Volume ?? null).toBeNull();
     },

@@ -30,6 +30,19 @@ describe('run', () => {
     await expect(run('sleep', ['60'], { timeoutMs: 50 })).rejects.toMatchObject({ code: 'timeout' });
   });
 
+  it('ends a program that is called off, also one that does not listen', async () => {
+    const over = new AbortController();
+    const stubborn = run('sh', ['-c', 'trap "" TERM; sleep 15 & while :; do wait; done'], {
+      timeoutMs: 60_000,
+      signal: over.signal,
+    });
+    over.abort();
+    await expect(stubborn).rejects.toMatchObject({
+      code: 'internal',
+      message: expect.stringMatching(/cancelled/),
+    });
+  });
+
   it('says when the program is missing', async () => {
     await expect(run('no-such-program', [], { timeoutMs: 5_000 })).rejects.toMatchObject({
       code: 'unavailable',

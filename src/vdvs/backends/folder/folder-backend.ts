@@ -66,7 +66,7 @@ export function createFolderBackend({ datastore, path }: FolderBackendOptions): 
     if (disk.diskformat === 'thin' || bavail * bsize >= neededBytes) return;
     throw new VolumeError(
       'no_space',
-      `${describe(disk)}: a ${disk.diskformat} disk of ${renderSize(disk.sizeBytes)} needs more than the ${renderSize(bavail * bsize)} that are free`,
+      `${describe(disk)}: ${renderSize(disk.sizeBytes)} with diskformat ${disk.diskformat} are more than the ${renderSize(bavail * bsize)} that are free`,
     );
   };
 
