@@ -52,7 +52,7 @@ describe('clients on three hosts write with fsync and hold locks', () => {
 
   beforeEach(async () => {
     await whole(lab);
-    await createVolume(lab, 'node1', volume, { size: '200mb' });
+    await createVolume(lab, 'node1', volume, { size: '200mb', linger: '5s' });
     await clients.start();
     await clients.progress(hosts, 5, 120_000);
     for (const host of hosts) await holdLock(host);

@@ -21,7 +21,7 @@ describe('a volume that several hosts share', () => {
   const volume = 'shared';
   const clients = new Clients({ lab, volume, hosts: hosts, pauseMs: 300 });
 
-  beforeAll(() => createVolume(lab, 'node1', volume, { size: '200mb' }));
+  beforeAll(() => createVolume(lab, 'node1', volume, { size: '200mb', linger: '5s' }));
   afterAll(async () => {
     await clients.remove(hosts);
     await removeVolume(lab, 'node2', volume);
@@ -66,7 +66,7 @@ describe('a volume that several hosts share', () => {
 
 describe('volumes and their users', () => {
   it('count as one node when two containers of one host use a volume', async () => {
-    await createVolume(lab, 'node1', 'two-users');
+    await createVolume(lab, 'node1', 'two-users', { linger: '5s' });
     await holdVolume(lab, 'node2', 'two-users', 'first');
     await holdVolume(lab, 'node2', 'two-users', 'second');
     expect((await reachState(lab, 'node1', 'two-users', 'Mounted'))['Global Refcount']).toBe(1);

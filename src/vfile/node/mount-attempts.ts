@@ -68,14 +68,22 @@ export function createMountAttempts(parts: {
     ].join('; ');
   };
 
-  const serverFor = async (volume: string, timeoutMs: number, trouble: string): Promise<ServerRecord> =>
-    await mirror.waitFor(
+  const serverFor = async (volume: string, timeoutMs: number, trouble: string): Promise<ServerRecord> => {
+    const began = view.status(volume)?.state;
+    return await mirror.waitFor(
       () => {
         checkHope(volume);
-        return view.server(volume);
+        const server = view.server(volume);
+        const state = view.status(volume)?.state;
+        // The manager gave up on a server while this mount waited: what it says helps more than to wait on.
+        if (!server && state === 'Error' && began !== 'Error') {
+          throw new VolumeError('timeout', describe(volume, trouble));
+        }
+        return server;
       },
       { timeoutMs, describe: () => describe(volume, trouble) },
     );
+  };
 
   /** One mount, called off when the server it goes to serves no more. */
   const attempt = async (volume: string, server: ServerRecord, timeoutMs: number): Promise<void> => {

@@ -101,6 +101,21 @@ describe('mounts on a node', () => {
     expect(node.tracked.size).toBe(0);
   });
 
+  it('end with the reason when the manager gives up on a server while they wait', async () => {
+    const mount = node.driver.mount('vol', 'id1');
+    const refused = expect(mount).rejects.toMatchObject({
+      code: 'timeout',
+      message: expect.stringMatching(/volume vol .*no node is fit to serve \(a: paused\)/),
+    });
+    expect(await settled(cluster.clock, mount)).toBe('pending');
+    await cluster.status('vol', {
+      state: 'Error',
+      reason: 'no file server after 60 s: no node is fit to serve (a: paused)',
+    });
+    await refused;
+    expect(await cluster.ids('vol', 'a')).toBeUndefined();
+  });
+
   it('waiting behind one that gives up still have their own time', async () => {
     const first = node.driver.mount('vol', 'id1');
     first.catch(() => undefined);
