@@ -271,6 +271,8 @@ describe('the manager', () => {
       mounts: [],
       capabilities: [],
       constraints: [],
+      replicas: 1,
+      maxReplicasPerNode: 1,
       stopGraceMs: 0,
     });
     await c.swarm.createService(service('ours', 'cluster'));

@@ -69,6 +69,7 @@ const service = (constraints: string[] = []): ServiceState => ({
   name: 'vfile-shared',
   labels: {},
   constraints,
+  replicas: 1,
   image: 'vfile/fileserver',
   createdAt: at(0),
   updatedAt: at(0),
