@@ -51,7 +51,15 @@ const observed = (patch: Partial<Observed>): Observed => ({
   tasks: [],
   nodes: [],
   memory: {},
-  settings: { baseDriver: 'vdvs', lingerMs: 0, serverLeaseMs: 0, deadNodeMs: 0, startDeadlineMs: 0 },
+  settings: {
+    baseDriver: 'vdvs',
+    lingerMs: 0,
+    serverLeaseMs: 0,
+    deadNodeMs: 0,
+    startDeadlineMs: 0,
+    standby: true,
+    standbyAfterMs: 0,
+  },
   now: moment.monotonic,
   ...patch,
 });

@@ -15,7 +15,8 @@ const node = (id: string, patch: Partial<NodeFacts> = {}): NodeFacts => ({
   servers: 0,
   ...patch,
 });
-const place = (nodes: NodeFacts[], avoid?: string) => placeServer({ nodes, baseDriver: 'vdvs', avoid });
+const place = (nodes: NodeFacts[], avoid?: string) =>
+  placeServer({ nodes, baseDriver: 'vdvs', ...(avoid ? { avoid: [avoid] } : {}) });
 
 describe('where a file server may run', () => {
   it.each<[string, NodeFacts[], string | undefined, string[]]>([

@@ -195,6 +195,11 @@ export function simulateCluster(options: { readonly nodes?: number } = {}) {
     unmount: (name: string, node: string) => removeMount({ store }, name, node),
     untilState: (name: string, state: string, mostMs?: number) =>
       until(`${name} ${state}`, async () => (await status(name))?.state === state, mostMs),
+    /** @returns the node on which the volume's standby waits. */
+    untilStandby: async (name: string) => {
+      await until(`${name} has a standby`, async () => (await status(name))?.standby);
+      return (await status(name))?.standby?.node ?? '';
+    },
     /** The states that a volume went through, as the manager reported them. */
     states: (name: string) =>
       events.flatMap((event) => (event.type === 'state' && event.volume === name ? [event.to] : [])),
