@@ -17,6 +17,7 @@ import { guardLease } from './lease-guard.ts';
 import type { NfsNull } from './nfs-null.ts';
 import { Publication } from './publication.ts';
 import type { FileServerSettings } from './settings.ts';
+import { standBy } from './stand-by.ts';
 import { SwarmView } from './swarm-view.ts';
 import type { VolumeFiles } from './volume-files.ts';
 
@@ -39,7 +40,7 @@ const revokeTimeoutMs = 1_500;
 const reachPauseMs = 200;
 
 /**
- * Serves one volume: takes the claim, starts ganesha, publishes, looks after it, starts it again in place when it dies, and
+ * Serves one volume: waits for its disk, takes the claim, starts ganesha, publishes, looks after it, starts it again in place when it dies, and
  * stops it before the lease can have run out.
  */
 export class Supervisor {
@@ -86,21 +87,16 @@ export class Supervisor {
 
   async #serve(volume: Mirror, nodes: Mirror, leases: Lease[]): Promise<void> {
     const { settings, files, clock, log, store } = this.#options;
-    const [lease] = await Promise.all([
-      this.#grantLease(leases),
-      volume.ready(settings.claimTimeoutMs),
-      nodes.ready(settings.claimTimeoutMs),
-    ]);
     const swarm = new SwarmView({ nodes, volume });
-    const spec = this.#spec(volume);
-    const readOnly = spec.access === 'read-only';
-    await files.prepare({
-      volume: settings.volume,
-      servedBefore: lastEpoch(volume, settings.volume) > 0,
-      readOnly,
-      root: spec,
-    });
-    const address = settings.nodeAddress ?? (await this.#ownAddress(nodes, swarm));
+    const synced = Promise.all([volume.ready(settings.claimTimeoutMs), nodes.ready(settings.claimTimeoutMs)]);
+    // Whoever waits for it hears of it; until then it must not end the process.
+    synced.catch(() => undefined);
+    const known = (await files.attached()) ? undefined : await this.#standBy(synced, volume, nodes, swarm);
+    const [lease, { readOnly }] = await Promise.all([
+      this.#grantLease(leases),
+      synced.then(() => this.#prepare(volume)),
+    ]);
+    const address = this.#addressNow(swarm) ?? known ?? (await this.#ownAddress(nodes, swarm));
     const claim = await takeClaim({
       volume: settings.volume,
       node: settings.nodeId,
@@ -138,6 +134,12 @@ export class Supervisor {
         },
       },
     });
+    const heed = () => {
+      if (!swarm.asksToStop(claim.epoch) || this.#ending) return;
+      log.info('asked to stop: a standby takes over');
+      this.#endAll({ kind: 'stop' });
+    };
+    const unheed = volume.onChange(heed);
     const unfollow = readOnly ? () => undefined : await files.followRecords();
     const onSwarmChange = (callback: () => void) => {
       const stops = [volume.onChange(callback), nodes.onChange(callback)];
@@ -155,10 +157,32 @@ export class Supervisor {
       }, address);
     } finally {
       unguard();
+      unheed();
       unfollow();
       await withDeadline(clock, revokeTimeoutMs, 'settling', publication.settled()).catch(() => undefined);
       publication.stop();
     }
+  }
+
+  /** Waits for the disk with all done that can be done without it. @returns the address that this node has. */
+  async #standBy(synced: Promise<unknown>, volume: Mirror, nodes: Mirror, swarm: SwarmView): Promise<string> {
+    const { settings, files, launcher, clock, log } = this.#options;
+    void launcher.warm();
+    await synced;
+    const address = await this.#ownAddress(nodes, swarm);
+    const { signal } = this.#stopping;
+    await standBy({ volume: settings.volume, mirror: volume, files, clock, log, signal });
+    return address;
+  }
+
+  /** Readies the disk according to the volume's spec. */
+  async #prepare(volume: Mirror): Promise<{ readOnly: boolean }> {
+    const { settings, files } = this.#options;
+    const spec = this.#spec(volume);
+    const readOnly = spec.access === 'read-only';
+    const servedBefore = lastEpoch(volume, settings.volume) > 0;
+    await files.prepare({ volume: settings.volume, servedBefore, readOnly, root: spec });
+    return { readOnly };
   }
 
   async #serveAgainAndAgain(create: (number: number) => Instance, address: string): Promise<void> {
@@ -230,9 +254,14 @@ export class Supervisor {
     return checkOptions(spec.options, spec.baseDriver);
   }
 
+  #addressNow(swarm: SwarmView): string | undefined {
+    const { nodeAddress, nodeId } = this.#options.settings;
+    return nodeAddress ?? swarm.addressOf(nodeId);
+  }
+
   async #ownAddress(nodes: Mirror, swarm: SwarmView): Promise<string> {
     const { nodeId, claimTimeoutMs } = this.#options.settings;
-    return nodes.waitFor(() => swarm.addressOf(nodeId), {
+    return nodes.waitFor(() => this.#addressNow(swarm), {
       timeoutMs: claimTimeoutMs,
       describe: () => `the vFile plugin of node ${nodeId} has not said which address the node has`,
       signal: this.#stopping.signal,

@@ -125,6 +125,7 @@ export async function createBench(fsType: 'ext4' | 'xfs'): Promise<Bench> {
         store: own,
         createMirror: (prefix) => createMirror({ store: own, prefix, clock, log: silentLog }),
         launcher: {
+          warm: () => ganesha.warm(),
           start: async (...args) => {
             newest = await ganesha.start(...args);
             return newest;
