@@ -1,7 +1,7 @@
 import type { Mirror } from '../etcd/mirror.ts';
 import type { Lease, Store } from '../etcd/store.ts';
 import type { Clock } from '../lib/clock.ts';
-import { toVolumeError, VolumeError } from '../lib/errors.ts';
+import { VolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { vfileKeys } from '../vfile/keys.ts';
 import { checkOptions } from '../vfile/options.ts';
@@ -15,6 +15,7 @@ import type { HeldPort, HoldPort } from './hold-port.ts';
 import { Instance } from './instance.ts';
 import { guardLease } from './lease-guard.ts';
 import type { NfsNull } from './nfs-null.ts';
+import { giveUp, grantLease } from './own-lease.ts';
 import { Publication } from './publication.ts';
 import type { FileServerSettings } from './settings.ts';
 import { standBy } from './stand-by.ts';
@@ -34,10 +35,8 @@ export interface SupervisorOptions {
   readonly log: Log;
 }
 
-/** How long the end waits for the store to revoke the lease, in ms; without it the lease runs out by itself. */
-const revokeTimeoutMs = 1_500;
-/** Pause between attempts to reach the store at the start, in ms. */
-const reachPauseMs = 200;
+/** How long the end waits for the store to take the server record back, in ms. */
+const settleTimeoutMs = 1_500;
 
 /**
  * Serves one volume: waits for its disk, takes the claim, starts ganesha, publishes, looks after it, starts it again in place when it dies, and
@@ -58,7 +57,7 @@ export class Supervisor {
    * @throws VolumeError when this task cannot serve: Swarm starts another, here or elsewhere.
    */
   async run(stop: AbortSignal): Promise<void> {
-    const { createMirror, settings, log } = this.#options;
+    const { createMirror, settings, clock, log } = this.#options;
     const onStop = () => this.#endAll({ kind: 'stop' });
     stop.addEventListener('abort', onStop, { once: true });
     if (stop.aborted) onStop();
@@ -74,7 +73,8 @@ export class Supervisor {
       stop.removeEventListener('abort', onStop);
       volume.stop();
       nodes.stop();
-      await this.#giveUp(leases);
+      const dead = this.#instance?.dead ?? true;
+      await giveUp({ leases, dead, clock, log });
     }
   }
 
@@ -93,7 +93,7 @@ export class Supervisor {
     synced.catch(() => undefined);
     const known = (await files.attached()) ? undefined : await this.#standBy(synced, volume, nodes, swarm);
     const [lease, { readOnly }] = await Promise.all([
-      this.#grantLease(leases),
+      grantLease({ store, settings, leases, clock, log, signal: this.#stopping.signal }),
       synced.then(() => this.#prepare(volume)),
     ]);
     const address = this.#addressNow(swarm) ?? known ?? (await this.#ownAddress(nodes, swarm));
@@ -159,7 +159,7 @@ export class Supervisor {
       unguard();
       unheed();
       unfollow();
-      await withDeadline(clock, revokeTimeoutMs, 'settling', publication.settled()).catch(() => undefined);
+      await withDeadline(clock, settleTimeoutMs, 'settling', publication.settled()).catch(() => undefined);
       publication.stop();
     }
   }
@@ -229,23 +229,6 @@ export class Supervisor {
     this.#endAll(ending);
   }
 
-  async #grantLease(leases: Lease[]): Promise<Lease> {
-    const { store, settings, clock, log } = this.#options;
-    const deadline = clock.monotonic() + settings.claimTimeoutMs;
-    for (;;) {
-      try {
-        const lease = await store.grantLease(settings.leaseMs);
-        leases.push(lease);
-        return lease;
-      } catch (error) {
-        const { retry, message } = toVolumeError(error);
-        if (!retry || clock.monotonic() >= deadline) throw error;
-        log.warn('no lease yet, trying again', { reason: message });
-        await clock.sleep(reachPauseMs, this.#stopping.signal);
-      }
-    }
-  }
-
   #spec(volume: Mirror): { access?: string; uid?: number; gid?: number; mode?: number } {
     const name = this.#options.settings.volume;
     const entry = volume.entries.get(vfileKeys.spec(name));
@@ -266,20 +249,5 @@ export class Supervisor {
       describe: () => `the vFile plugin of node ${nodeId} has not said which address the node has`,
       signal: this.#stopping.signal,
     });
-  }
-
-  /** Lets go of the volume: at once where it is certain that nothing serves it any more, else by letting the lease run out. */
-  async #giveUp(leases: readonly Lease[]): Promise<void> {
-    const { clock, log } = this.#options;
-    for (const lease of leases) {
-      if (this.#instance && !this.#instance.dead) {
-        log.error('ganesha is still there: the lease is left to run out');
-        lease.release();
-        continue;
-      }
-      await withDeadline(clock, revokeTimeoutMs, 'revoking the lease', lease.revoke()).catch((error) =>
-        log.warn(toVolumeError(error).message),
-      );
-    }
   }
 }
