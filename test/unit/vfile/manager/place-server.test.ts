@@ -64,6 +64,18 @@ describe('where a file server may run', () => {
     expect(place(nodes, avoid)).toEqual({ fit: true, constraints });
   });
 
+  it.each<[string, NodeFacts[], string[]]>([
+    [
+      'two of three, the calmest',
+      [node('a', { leads: 5 }), node('b', { leads: 2 }), node('c')],
+      ['node.id!=a'],
+    ],
+    ['both of two', [node('a', { leads: 5 }), node('b')], []],
+    ['the only one', [node('a', { leads: 5 }), node('b', { availability: 'drain' })], ['node.id!=b']],
+  ])('where a standby is to have a place: %s', (_when, nodes, constraints) => {
+    expect(placeServer({ nodes, baseDriver: 'vdvs', standby: true })).toEqual({ fit: true, constraints });
+  });
+
   it('where every node leads something, where its loss costs least', () => {
     const nodes = [node('a', { leads: 2 }), node('b', { leads: 3 }), node('c', { leads: 1 })];
     expect(place(nodes)).toEqual({ fit: true, constraints: ['node.id!=a', 'node.id!=b'] });

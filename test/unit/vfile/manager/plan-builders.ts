@@ -108,6 +108,16 @@ export const missing = (ms: number, patch: VolumeMemory = {}): VolumeMemory => (
   ...patch,
 });
 
+export const settings: Observed['settings'] = {
+  baseDriver: 'vdvs',
+  lingerMs: 30_000,
+  serverLeaseMs: 5_000,
+  deadNodeMs: 300_000,
+  startDeadlineMs: 60_000,
+  standby: true,
+  standbyAfterMs: 10_000,
+};
+
 export function plan(patch: Partial<Observed>): Plan {
   return planVolume({
     name: 'shared',
@@ -121,15 +131,7 @@ export function plan(patch: Partial<Observed>): Plan {
     tasks: [],
     nodes: [node('n1'), node('n2'), node('n3')],
     memory: {},
-    settings: {
-      baseDriver: 'vdvs',
-      lingerMs: 30_000,
-      serverLeaseMs: 5_000,
-      deadNodeMs: 300_000,
-      startDeadlineMs: 60_000,
-      standby: true,
-      standbyAfterMs: 10_000,
-    },
+    settings,
     now,
     ...patch,
   });
