@@ -130,8 +130,13 @@ function planUnplaced(o: Observed, task: TaskState): Plan {
 
 /** Nobody holds the claim, and a standby waits for the disk: it claims when it has it. */
 function planTakeover(o: Observed, standby: { node: string; host: string }, deadline: number): Plan {
-  if (o.now < deadline) return wait(o, `the standby on ${standby.host} takes over`, deadline);
   const last = o.memory.lastClaim?.claim.node ?? o.status?.server?.node;
+  if (o.now < deadline) {
+    const lives = o.nodes.some(({ id, alive, state }) => id === last && alive && state !== 'down');
+    const host = hostOf(o, last);
+    const cause = lives ? `the file server on ${host} stopped` : `${host} is lost`;
+    return wait(o, `${cause}; the standby on ${standby.host} takes over`, deadline);
+  }
   const avoid = last === undefined ? [standby.node] : [standby.node, last];
   return replace(o, { cause: `the standby on ${standby.host} does not take over`, avoid });
 }

@@ -136,7 +136,9 @@ describe('a volume whose server is lost while a standby waits', () => {
   const { server: _server, claim: _claim, ...unserved } = withStandby;
   const lost = { ...unserved, memory: missing(0) };
   const n1Dead = [dead('n1'), node('n2'), node('n3')];
-  const takesOver = (ms: number) => `Failing over: wait ${ms}: the standby on host-n2 takes over`;
+  const stopped = 'the file server on host-n1 stopped';
+  const takesOver = (ms: number, cause = 'host-n1 is lost') =>
+    `Failing over: wait ${ms}: ${cause}; the standby on host-n2 takes over`;
 
   it.each<[string, Partial<Observed>, string]>([
     ['power cut', { nodes: n1Dead }, takesOver(20_000)],
@@ -146,7 +148,7 @@ describe('a volume whose server is lost while a standby waits', () => {
       { nodes: n1Dead, claim: claim('n1', 3), memory: missing(1_000) },
       'Failing over: wait 9000: host-n1 is lost; its claim runs out',
     ],
-    ['its container died: Swarm starts another, which is the next standby', {}, takesOver(20_000)],
+    ['its container died: Swarm starts another, which is the next standby', {}, takesOver(20_000, stopped)],
     [
       'Swarm has noticed the loss and started the lost task elsewhere',
       {
@@ -191,7 +193,7 @@ describe('a volume whose server is lost while a standby waits', () => {
         tasks: [onN2, task('t3', { nodeId: 'n3', createdAt: at(40) })],
         memory: missing(16_000),
       },
-      'Failing over: wait 4000: the standby on host-n3 takes over',
+      'Failing over: wait 4000: host-n1 is lost; the standby on host-n3 takes over',
     ],
     [
       'the standby is lost as well, nothing else runs: replaced at once',
@@ -205,7 +207,7 @@ describe('a volume whose server is lost while a standby waits', () => {
         tasks: [task('t3', { nodeId: 'n1', createdAt: at(40) }), onN2],
         memory: missing(0, { lastClaim: { claim: claim('n2', 4), since: now - 6_000 } }),
       },
-      'Failing over: wait 20000: the standby on host-n1 takes over',
+      'Failing over: wait 20000: host-n2 is lost; the standby on host-n1 takes over',
     ],
     [
       'the standby has no container yet: its start is waited for, however old the lost task is',
@@ -278,7 +280,7 @@ describe('a move of a volume with a standby', () => {
     [
       'the server has stopped',
       { move: move({ stop: true }), server: undefined, claim: undefined, memory: missing(500) },
-      'Failing over: wait 19500: the standby on host-n2 takes over',
+      'Failing over: wait 19500: the file server on host-n1 stopped; the standby on host-n2 takes over',
     ],
   ])('%s', (_when, patch, expected) => {
     expect(say({ ...withStandby, ...patch })).toBe(expected);

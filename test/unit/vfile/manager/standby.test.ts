@@ -55,6 +55,7 @@ describe('a cluster with standbys', () => {
       expect(await servedBy((node) => node !== first)).toBeLessThan(8_200);
       expect(await serverNode()).toBe(second);
       expect(await failover()).toMatchObject({ from: first, to: second, by: 'standby' });
+      expect((await failover())?.cause).toContain(`${first} is lost`);
       expect(await failover()).not.toHaveProperty('orderedMs');
       expect((await service())?.id).toBe(before?.id);
       const next = await c.untilStandby('shared');
