@@ -8,7 +8,7 @@ import { checkOptions } from '../vfile/options.ts';
 import { volumeSpecSchema } from '../vfile/types.ts';
 import { lastEpoch, takeClaim } from './claim.ts';
 import { CrashPolicy } from './crash-policy.ts';
-import { withDeadline } from './deadline.ts';
+import { unlessAborted, withDeadline } from './deadline.ts';
 import type { Ending } from './ending.ts';
 import type { ServerLauncher } from './ganesha-process.ts';
 import type { HeldPort, HoldPort } from './hold-port.ts';
@@ -168,9 +168,9 @@ export class Supervisor {
   async #standBy(synced: Promise<unknown>, volume: Mirror, nodes: Mirror, swarm: SwarmView): Promise<string> {
     const { settings, files, launcher, clock, log } = this.#options;
     void launcher.warm();
-    await synced;
-    const address = await this.#ownAddress(nodes, swarm);
     const { signal } = this.#stopping;
+    await unlessAborted(signal, synced);
+    const address = await this.#ownAddress(nodes, swarm);
     await standBy({ volume: settings.volume, mirror: volume, files, clock, log, signal });
     return address;
   }

@@ -54,6 +54,13 @@ describe('a file server whose disk is not there yet', () => {
     expect([bench.outcome, bench.processes]).toEqual(['stopped', []]);
   });
 
+  it('ends at once also while the store is out of reach', async () => {
+    bench.own.goOffline();
+    await bench.start();
+    await bench.stop();
+    expect(bench.outcome).toBe('stopped');
+  });
+
   it('ends when the volume is gone', async () => {
     await bench.start();
     await bench.store.txn([], [{ delete: vfileKeys.spec(volume) }]);
