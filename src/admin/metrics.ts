@@ -68,6 +68,16 @@ export function createMetrics({ data }: { readonly data: AdminData }): Metrics {
     },
   });
   new Gauge({
+    name: 'vfile_volume_standby',
+    help: '1 while a second file server of the volume waits on another node',
+    labelNames: ['volume'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name, standby } of data.volumes()) this.set({ volume: name }, standby ? 1 : 0);
+    },
+  });
+  new Gauge({
     name: 'vfile_nodes_alive',
     help: 'Nodes whose plugin is alive',
     registers,
@@ -85,6 +95,11 @@ export function createMetrics({ data }: { readonly data: AdminData }): Metrics {
   });
   const leading = new Gauge({ name: 'vfile_leading', help: '1 on the manager that leads', registers });
   const failovers = new Counter({ name: 'vfile_failovers_total', help: 'Failovers finished', registers });
+  const takeovers = new Counter({
+    name: 'vfile_standby_takeovers_total',
+    help: 'Failovers finished in which a standby took over',
+    registers,
+  });
   const failoverSeconds = new Histogram({
     name: 'vfile_failover_seconds',
     help: 'From the loss of a server until the volume was served again',
@@ -120,6 +135,7 @@ export function createMetrics({ data }: { readonly data: AdminData }): Metrics {
       else if (event.type === 'failed') failures.inc({ step: event.step });
       else if (event.type === 'failover') {
         failovers.inc();
+        if (event.record.by === 'standby') takeovers.inc();
         if (event.record.durationMs !== undefined) failoverSeconds.observe(event.record.durationMs / 1_000);
         for (const [phase, ms] of phasesOf(event.record)) phaseSeconds.observe({ phase }, ms / 1_000);
       }

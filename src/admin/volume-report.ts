@@ -15,6 +15,8 @@ export interface VolumeReport {
   readonly port: number;
   readonly service: string;
   readonly server: { readonly host: string; readonly address: string; readonly epoch: number } | undefined;
+  /** Where a second file server waits; host name. */
+  readonly standby: string | undefined;
   /** Bytes. */
   readonly capacity: { readonly size: number; readonly used: number } | undefined;
   readonly mounts: readonly Pick<MountRecord, 'host' | 'address' | 'since' | 'ids'>[];
@@ -43,6 +45,7 @@ export function reportVolume(records: VolumeRecords): VolumeReport | undefined {
     port: spec.port,
     service: serviceNameOf(spec.name),
     server: server ? { host: server.host, address: server.address, epoch: server.epoch } : undefined,
+    standby: status?.standby?.host,
     capacity: server?.capacity,
     mounts: records.mounts.map(({ value: { host, address, since, ids } }) => ({ host, address, since, ids })),
     lastFailover: status?.lastFailover,

@@ -27,3 +27,23 @@ export async function withDeadline<T>(
     patience.abort();
   }
 }
+
+/**
+ * Gives up waiting for `work` when `signal` is aborted; the work itself goes on.
+ * @throws the signal's reason; else what `work` throws.
+ */
+export async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  const done = new AbortController();
+  const aborted = new Promise<never>((_, reject) => {
+    const give = () => reject(signal.reason);
+    if (signal.aborted) give();
+    signal.addEventListener('abort', give, { once: true, signal: done.signal });
+  });
+  // Whoever loses the race must not become an unhandled rejection.
+  work.catch(() => undefined);
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    done.abort();
+  }
+}

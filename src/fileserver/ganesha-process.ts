@@ -1,9 +1,13 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Clock } from '../lib/clock.ts';
-import { VolumeError } from '../lib/errors.ts';
+import { toVolumeError, VolumeError } from '../lib/errors.ts';
+import { run } from '../lib/exec.ts';
 import type { Log } from '../lib/log.ts';
 import { type GaneshaLine, parseGaneshaLine } from './ganesha-log.ts';
+
+/** How long reading the program in advance may take, in ms. */
+const warmTimeoutMs = 10_000;
 
 /** How a process ended. */
 export interface ServerExit {
@@ -33,6 +37,8 @@ export interface ServerProcess {
 
 /** Starts server processes; a seam for tests. */
 export interface ServerLauncher {
+  /** Has the program and its libraries read into memory, so that a later start need not wait for the disk. Never fails. */
+  warm(): Promise<void>;
   /**
    * @param serverEpoch distinct for every start of this volume's server, 32 bits: clients recognise a restart by it.
    * @param tells called for lines that say something about the server's state.
@@ -59,6 +65,15 @@ export class GaneshaLauncher implements ServerLauncher {
 
   constructor(options: GaneshaOptions) {
     this.#options = options;
+  }
+
+  async warm(): Promise<void> {
+    const { command, log } = this.#options;
+    const [file, ...before] = command;
+    // It prints its version and ends; by then the loader has read all that it is linked to.
+    await run(file, [...before, '-v'], { timeoutMs: warmTimeoutMs }).catch((error) =>
+      log.debug(`ganesha was not read in advance: ${toVolumeError(error).message}`),
+    );
   }
 
   async start(

@@ -13,7 +13,14 @@ import { serverEpoch } from './server-epoch.ts';
 import type { FileServerSettings } from './settings.ts';
 import type { SwarmView } from './swarm-view.ts';
 import type { VolumeFiles } from './volume-files.ts';
-import { firstAnswer, type HealthOptions, proveWritable, watchAnswers, watchDisk } from './watch-health.ts';
+import {
+  firstAnswer,
+  type HealthOptions,
+  proveWritable,
+  watchAnswers,
+  watchAttachment,
+  watchDisk,
+} from './watch-health.ts';
 
 /** After SIGKILL only a process stuck in the kernel, on a dead disk say, is still there. In ms. */
 const killedTimeoutMs = 5_000;
@@ -139,6 +146,7 @@ export class Instance {
       waitsFor: this.#grace.join(' ') || undefined,
     });
     void watchAnswers(health, this.#end);
+    void watchAttachment(health, this.#end);
     if (!this.#options.readOnly) void watchDisk(health, this.#probeText(), this.#end);
     void this.#watchCapacity(record);
   }
@@ -160,7 +168,8 @@ export class Instance {
 
   #health(): HealthOptions {
     const { settings, address, nfsNull, files, clock, log } = this.#options;
-    return { ...settings, address, nfsNull, writeProbe: files.writeProbe, clock, log };
+    const { writeProbe, attached } = files;
+    return { ...settings, address, nfsNull, writeProbe, attached, clock, log };
   }
 
   #probeText(): string {

@@ -22,14 +22,23 @@ export interface PrepareOptions {
   readonly mountInfoPath?: string;
 }
 
+/** A mount as the kernel lists it. */
+export interface FoundMount {
+  readonly type: string;
+  readonly source: string;
+  /** How it passes on and receives mounts: `shared:1`, `master:2`. */
+  readonly tags: readonly string[];
+}
+
 /** The file system mounted exactly at `path`, from the text of `/proc/self/mountinfo`. The last mount there wins. */
-export function findMount(mountInfo: string, path: string): { type: string; source: string } | undefined {
-  let found: { type: string; source: string } | undefined;
+export function findMount(mountInfo: string, path: string): FoundMount | undefined {
+  let found: FoundMount | undefined;
   for (const line of mountInfo.split('\n')) {
     const [left = '', right = ''] = line.split(' - ');
-    const at = left.split(' ')[4]?.replace(/\\040/g, ' ');
+    const fields = left.split(' ');
+    const at = fields[4]?.replace(/\\040/g, ' ');
     const [type, source] = right.split(' ');
-    if (at === path && type && source) found = { type, source };
+    if (at === path && type && source) found = { type, source, tags: fields.slice(6) };
   }
   return found;
 }

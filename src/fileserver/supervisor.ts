@@ -1,22 +1,24 @@
 import type { Mirror } from '../etcd/mirror.ts';
 import type { Lease, Store } from '../etcd/store.ts';
 import type { Clock } from '../lib/clock.ts';
-import { toVolumeError, VolumeError } from '../lib/errors.ts';
+import { VolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { vfileKeys } from '../vfile/keys.ts';
 import { checkOptions } from '../vfile/options.ts';
 import { volumeSpecSchema } from '../vfile/types.ts';
 import { lastEpoch, takeClaim } from './claim.ts';
 import { CrashPolicy } from './crash-policy.ts';
-import { withDeadline } from './deadline.ts';
+import { unlessAborted, withDeadline } from './deadline.ts';
 import type { Ending } from './ending.ts';
 import type { ServerLauncher } from './ganesha-process.ts';
 import type { HeldPort, HoldPort } from './hold-port.ts';
 import { Instance } from './instance.ts';
 import { guardLease } from './lease-guard.ts';
 import type { NfsNull } from './nfs-null.ts';
+import { giveUp, grantLease } from './own-lease.ts';
 import { Publication } from './publication.ts';
 import type { FileServerSettings } from './settings.ts';
+import { standBy } from './stand-by.ts';
 import { SwarmView } from './swarm-view.ts';
 import type { VolumeFiles } from './volume-files.ts';
 
@@ -33,13 +35,11 @@ export interface SupervisorOptions {
   readonly log: Log;
 }
 
-/** How long the end waits for the store to revoke the lease, in ms; without it the lease runs out by itself. */
-const revokeTimeoutMs = 1_500;
-/** Pause between attempts to reach the store at the start, in ms. */
-const reachPauseMs = 200;
+/** How long the end waits for the store to take the server record back, in ms. */
+const settleTimeoutMs = 1_500;
 
 /**
- * Serves one volume: takes the claim, starts ganesha, publishes, looks after it, starts it again in place when it dies, and
+ * Serves one volume: waits for its disk, takes the claim, starts ganesha, publishes, looks after it, starts it again in place when it dies, and
  * stops it before the lease can have run out.
  */
 export class Supervisor {
@@ -57,7 +57,7 @@ export class Supervisor {
    * @throws VolumeError when this task cannot serve: Swarm starts another, here or elsewhere.
    */
   async run(stop: AbortSignal): Promise<void> {
-    const { createMirror, settings, log } = this.#options;
+    const { createMirror, settings, clock, log } = this.#options;
     const onStop = () => this.#endAll({ kind: 'stop' });
     stop.addEventListener('abort', onStop, { once: true });
     if (stop.aborted) onStop();
@@ -73,7 +73,8 @@ export class Supervisor {
       stop.removeEventListener('abort', onStop);
       volume.stop();
       nodes.stop();
-      await this.#giveUp(leases);
+      const dead = this.#instance?.dead ?? true;
+      await giveUp({ leases, dead, clock, log });
     }
   }
 
@@ -86,21 +87,16 @@ export class Supervisor {
 
   async #serve(volume: Mirror, nodes: Mirror, leases: Lease[]): Promise<void> {
     const { settings, files, clock, log, store } = this.#options;
-    const [lease] = await Promise.all([
-      this.#grantLease(leases),
-      volume.ready(settings.claimTimeoutMs),
-      nodes.ready(settings.claimTimeoutMs),
-    ]);
     const swarm = new SwarmView({ nodes, volume });
-    const spec = this.#spec(volume);
-    const readOnly = spec.access === 'read-only';
-    await files.prepare({
-      volume: settings.volume,
-      servedBefore: lastEpoch(volume, settings.volume) > 0,
-      readOnly,
-      root: spec,
-    });
-    const address = settings.nodeAddress ?? (await this.#ownAddress(nodes, swarm));
+    const synced = Promise.all([volume.ready(settings.claimTimeoutMs), nodes.ready(settings.claimTimeoutMs)]);
+    // Whoever waits for it hears of it; until then it must not end the process.
+    synced.catch(() => undefined);
+    const known = (await files.attached()) ? undefined : await this.#standBy(synced, volume, nodes, swarm);
+    const [lease, { readOnly }] = await Promise.all([
+      grantLease({ store, settings, leases, clock, log, signal: this.#stopping.signal }),
+      synced.then(() => this.#prepare(volume)),
+    ]);
+    const address = this.#addressNow(swarm) ?? known ?? (await this.#ownAddress(nodes, swarm));
     const claim = await takeClaim({
       volume: settings.volume,
       node: settings.nodeId,
@@ -138,6 +134,12 @@ export class Supervisor {
         },
       },
     });
+    const heed = () => {
+      if (!swarm.asksToStop(claim.epoch) || this.#ending) return;
+      log.info('asked to stop: a standby takes over');
+      this.#endAll({ kind: 'stop' });
+    };
+    const unheed = volume.onChange(heed);
     const unfollow = readOnly ? () => undefined : await files.followRecords();
     const onSwarmChange = (callback: () => void) => {
       const stops = [volume.onChange(callback), nodes.onChange(callback)];
@@ -155,10 +157,32 @@ export class Supervisor {
       }, address);
     } finally {
       unguard();
+      unheed();
       unfollow();
-      await withDeadline(clock, revokeTimeoutMs, 'settling', publication.settled()).catch(() => undefined);
+      await withDeadline(clock, settleTimeoutMs, 'settling', publication.settled()).catch(() => undefined);
       publication.stop();
     }
+  }
+
+  /** Waits for the disk with all done that can be done without it. @returns the address that this node has. */
+  async #standBy(synced: Promise<unknown>, volume: Mirror, nodes: Mirror, swarm: SwarmView): Promise<string> {
+    const { settings, files, launcher, clock, log } = this.#options;
+    void launcher.warm();
+    const { signal } = this.#stopping;
+    await unlessAborted(signal, synced);
+    const address = await this.#ownAddress(nodes, swarm);
+    await standBy({ volume: settings.volume, mirror: volume, files, clock, log, signal });
+    return address;
+  }
+
+  /** Readies the disk according to the volume's spec. */
+  async #prepare(volume: Mirror): Promise<{ readOnly: boolean }> {
+    const { settings, files } = this.#options;
+    const spec = this.#spec(volume);
+    const readOnly = spec.access === 'read-only';
+    const servedBefore = lastEpoch(volume, settings.volume) > 0;
+    await files.prepare({ volume: settings.volume, servedBefore, readOnly, root: spec });
+    return { readOnly };
   }
 
   async #serveAgainAndAgain(create: (number: number) => Instance, address: string): Promise<void> {
@@ -205,23 +229,6 @@ export class Supervisor {
     this.#endAll(ending);
   }
 
-  async #grantLease(leases: Lease[]): Promise<Lease> {
-    const { store, settings, clock, log } = this.#options;
-    const deadline = clock.monotonic() + settings.claimTimeoutMs;
-    for (;;) {
-      try {
-        const lease = await store.grantLease(settings.leaseMs);
-        leases.push(lease);
-        return lease;
-      } catch (error) {
-        const { retry, message } = toVolumeError(error);
-        if (!retry || clock.monotonic() >= deadline) throw error;
-        log.warn('no lease yet, trying again', { reason: message });
-        await clock.sleep(reachPauseMs, this.#stopping.signal);
-      }
-    }
-  }
-
   #spec(volume: Mirror): { access?: string; uid?: number; gid?: number; mode?: number } {
     const name = this.#options.settings.volume;
     const entry = volume.entries.get(vfileKeys.spec(name));
@@ -230,27 +237,17 @@ export class Supervisor {
     return checkOptions(spec.options, spec.baseDriver);
   }
 
+  #addressNow(swarm: SwarmView): string | undefined {
+    const { nodeAddress, nodeId } = this.#options.settings;
+    return nodeAddress ?? swarm.addressOf(nodeId);
+  }
+
   async #ownAddress(nodes: Mirror, swarm: SwarmView): Promise<string> {
     const { nodeId, claimTimeoutMs } = this.#options.settings;
-    return nodes.waitFor(() => swarm.addressOf(nodeId), {
+    return nodes.waitFor(() => this.#addressNow(swarm), {
       timeoutMs: claimTimeoutMs,
       describe: () => `the vFile plugin of node ${nodeId} has not said which address the node has`,
       signal: this.#stopping.signal,
     });
-  }
-
-  /** Lets go of the volume: at once where it is certain that nothing serves it any more, else by letting the lease run out. */
-  async #giveUp(leases: readonly Lease[]): Promise<void> {
-    const { clock, log } = this.#options;
-    for (const lease of leases) {
-      if (this.#instance && !this.#instance.dead) {
-        log.error('ganesha is still there: the lease is left to run out');
-        lease.release();
-        continue;
-      }
-      await withDeadline(clock, revokeTimeoutMs, 'revoking the lease', lease.revoke()).catch((error) =>
-        log.warn(toVolumeError(error).message),
-      );
-    }
   }
 }

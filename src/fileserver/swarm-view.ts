@@ -1,6 +1,6 @@
 import type { Mirror } from '../etcd/mirror.ts';
 import { parseVolumeKey } from '../vfile/keys.ts';
-import { mountRecordSchema, nodeRecordSchema } from '../vfile/types.ts';
+import { mountRecordSchema, moveRequestSchema, nodeRecordSchema } from '../vfile/types.ts';
 import { plainAddress } from './recovery-records.ts';
 
 /** The Swarm as the store shows it: who lives, and who has this volume mounted. */
@@ -30,6 +30,16 @@ export class SwarmView {
   /** Whether any node has the volume mounted. */
   get mounted(): boolean {
     return this.#mounts().size > 0;
+  }
+
+  /** Whether the leading manager wants the server with this epoch to stop, because a standby is to take over. */
+  asksToStop(epoch: number): boolean {
+    for (const { key, value } of this.#volume.entries.values()) {
+      if (parseVolumeKey(key)?.part !== 'move') continue;
+      const move = moveRequestSchema.safeParse(value);
+      return move.success && move.data.stop === true && move.data.epoch === epoch;
+    }
+    return false;
   }
 
   /**

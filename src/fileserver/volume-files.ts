@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Clock } from '../lib/clock.ts';
 import { type Run, run } from '../lib/exec.ts';
 import type { Log } from '../lib/log.ts';
+import { isAttached, receivesMounts } from './attachment.ts';
 import { type VolumeLayout, volumeLayout } from './layout.ts';
 import { prepareVolume } from './prepare-volume.ts';
 import { type CleanedRecords, cleanRecoveryRecords } from './recovery-records.ts';
@@ -13,6 +14,10 @@ import { createWriteProbe, type WriteProbe } from './write-probe.ts';
 export interface VolumeFiles {
   readonly layout: VolumeLayout;
   readonly writeProbe: WriteProbe;
+  /** See `isAttached`. */
+  attached(): Promise<boolean>;
+  /** See `receivesMounts`. */
+  receivesMounts(): Promise<boolean>;
   /** See `prepareVolume`. */
   prepare(options: {
     volume: string;
@@ -47,6 +52,8 @@ export function openVolumeFiles(options: {
   return {
     layout,
     writeProbe: createWriteProbe({ path: layout.probe, clock }),
+    attached: () => isAttached(exportRoot),
+    receivesMounts: () => receivesMounts(exportRoot),
     prepare: async (how) => {
       await prepareVolume({ ...how, layout, run: runProgram, log });
     },

@@ -14,6 +14,8 @@ export interface HealthOptions {
   readonly port: number;
   readonly nfsNull: NfsNull;
   readonly writeProbe: WriteProbe;
+  /** Whether the disk is there. */
+  readonly attached: () => Promise<boolean>;
   readonly clock: Clock;
   readonly log: Log;
   readonly probeIntervalMs: number;
@@ -93,5 +95,18 @@ export async function watchDisk(options: HealthOptions, text: string, end: EndOn
     } catch (error) {
       end.end({ kind: 'fatal', code: 'unavailable', reason: toVolumeError(error).message });
     }
+  }
+}
+
+/**
+ * Looks again and again whether the disk is still there; without it this task can do nothing but end. The write probe would
+ * notice too, but it comes seldom, and a volume that is exported for reading only has none.
+ */
+export async function watchAttachment(options: HealthOptions, end: EndOnce): Promise<void> {
+  const { clock, attached, probeIntervalMs } = options;
+  while (!end.signal.aborted) {
+    await clock.sleep(probeIntervalMs, end.signal).catch(() => undefined);
+    if (end.signal.aborted || (await attached())) continue;
+    end.end({ kind: 'fatal', code: 'unavailable', reason: 'the disk was taken away from this host' });
   }
 }

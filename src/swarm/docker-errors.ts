@@ -27,7 +27,11 @@ const swarmTrouble = [
   'no elected primary cluster manager',
 ];
 
+/** With which Swarm refuses to change what has changed since it was read; a plain status 500 too. */
+const swarmRaces = ['update out of sequence', 'object was updated by another process'];
+
 function codeOf(status: number, text: string): ErrorCode {
+  if (swarmRaces.some((race) => text.includes(race))) return 'conflict';
   if (swarmTrouble.some((trouble) => text.includes(trouble))) return 'unavailable';
   return byStatus[status] ?? 'internal';
 }

@@ -91,6 +91,7 @@ export const serviceSchema = z
         ContainerSpec: z.object({ Image: z.string() }),
         Placement: z.object({ Constraints: z.array(z.string()).nullish() }).nullish(),
       }),
+      Mode: z.object({ Replicated: z.object({ Replicas: z.number().nullish() }).nullish() }).nullish(),
     }),
   })
   .transform(
@@ -99,11 +100,25 @@ export const serviceSchema = z
       name: service.Spec.Name,
       labels: service.Spec.Labels,
       constraints: service.Spec.TaskTemplate.Placement?.Constraints ?? [],
+      // Swarm takes an absent number for one.
+      replicas: service.Spec.Mode?.Replicated?.Replicas ?? 1,
       image: service.Spec.TaskTemplate.ContainerSpec.Image,
       createdAt: service.CreatedAt,
       updatedAt: service.UpdatedAt,
     }),
   );
+
+/** `GET /services/<id>` as far as a change of scale touches it; all else is handed back as it came. */
+export const rawServiceSchema = z.object({
+  Version: z.object({ Index: z.number() }),
+  Spec: z.looseObject({
+    Mode: z.looseObject({ Replicated: z.looseObject({ Replicas: z.number().nullish() }) }),
+    TaskTemplate: z.looseObject({
+      Placement: z.looseObject({ Constraints: z.array(z.string()).nullish() }).nullish(),
+    }),
+  }),
+});
+export type RawServiceSpec = z.infer<typeof rawServiceSchema>['Spec'];
 
 /** One of `GET /tasks`. */
 export const taskSchema = z

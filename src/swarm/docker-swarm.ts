@@ -1,4 +1,5 @@
 import { Agent } from 'node:http';
+import { isDeepStrictEqual } from 'node:util';
 import Docker from 'dockerode';
 import { z } from 'zod';
 import { VolumeError } from '../lib/errors.ts';
@@ -9,11 +10,12 @@ import {
   containerSchema,
   infoSchema,
   nodeSchema,
+  rawServiceSchema,
   serviceSchema,
   taskSchema,
   volumeSchema,
 } from './docker-schemas.ts';
-import { renderDockerService } from './docker-service-spec.ts';
+import { renderDockerService, rescaled } from './docker-service-spec.ts';
 import type { EngineContainers, EngineVolumes, Swarm } from './swarm.ts';
 
 /** Calls that a volume driver answers: dockerd itself gives its plugins 120 s (create) and 60 s (else). */
@@ -26,9 +28,16 @@ export interface DockerSwarmParts {
   readonly log: Log;
 }
 
+/** So often a change of a service is tried when others change it at the same time. */
+const mostAttempts = 5;
+
 /** dockerode writes a request's body into its address too, unless query and body are told apart. */
-function bodyOnly<T extends object>(body: T, abortSignal: AbortSignal): T & { abortSignal: AbortSignal } {
-  return { _query: {}, _body: body, abortSignal } as unknown as T & { abortSignal: AbortSignal };
+function bodyOnly<T extends object>(
+  body: T,
+  abortSignal: AbortSignal,
+  query: Readonly<Record<string, unknown>> = {},
+): T & { abortSignal: AbortSignal } {
+  return { _query: query, _body: body, abortSignal } as unknown as T & { abortSignal: AbortSignal };
 }
 
 /** Makes success of "it is gone already". */
@@ -100,6 +109,27 @@ export function createDockerSwarm({
       );
       log.debug('service created', { service: spec.name, id: created.id });
       return created.id;
+    },
+
+    async scaleService(id, replicas, constraints) {
+      const service = docker.getService(id);
+      for (let attempt = 1; ; attempt += 1) {
+        const { Version, Spec } = await ask({ what: `read service ${id}` }, rawServiceSchema, (abortSignal) =>
+          service.inspect({ abortSignal }),
+        );
+        const wanted = rescaled(Spec, replicas, constraints);
+        if (isDeepStrictEqual(wanted, Spec)) return;
+        try {
+          await ask({ what: `scale service ${id} to ${replicas}` }, anything, (abortSignal) =>
+            service.update(bodyOnly(wanted, abortSignal, { version: Version.Index })),
+          );
+          return;
+        } catch (thrown) {
+          // Somebody changed it between reading and writing: read again.
+          const raced = thrown instanceof VolumeError && thrown.code === 'conflict';
+          if (!raced || attempt >= mostAttempts) throw thrown;
+        }
+      }
     },
 
     removeService: (id) =>

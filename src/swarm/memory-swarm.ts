@@ -1,4 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../lib/clock.ts';
 import { VolumeError } from '../lib/errors.ts';
 import type {
@@ -166,6 +167,7 @@ class MemorySwarmTwin implements MemorySwarm {
         name: spec.name,
         labels: { ...spec.labels },
         constraints: [...spec.constraints],
+        replicas: spec.replicas,
         image: spec.image,
         createdAt,
         updatedAt,
@@ -203,8 +205,24 @@ class MemorySwarmTwin implements MemorySwarm {
       removed: false,
     };
     this.#services.set(service.id, service);
-    this.#newTask(service);
+    for (let count = 0; count < spec.replicas; count += 1) this.#newTask(service);
     return service.id;
+  }
+
+  async scaleService(id: string, replicas: number, constraints?: readonly string[]): Promise<void> {
+    await this.#called('scaleService');
+    const service = this.#services.get(id);
+    if (!service) throw new VolumeError('not_found', `scale service ${id}: service ${id} not found`);
+    const spec = { ...service.spec, replicas, ...(constraints ? { constraints } : {}) };
+    if (isDeepStrictEqual(spec, service.spec)) return;
+    service.spec = spec;
+    service.updatedAt = this.#clock.now();
+    const tasks = this.#tasks.filter((task) => task.service === service && task.desired === 'running');
+    // Those without a node are made anew: the constraints under which they wait are the old ones.
+    for (const task of tasks) if (task.nodeId === undefined) this.#stopTask(task);
+    const placed = tasks.filter((task) => task.nodeId !== undefined);
+    for (const task of placed.slice(replicas)) this.#stopTask(task);
+    for (let count = placed.length; count < replicas; count += 1) this.#newTask(service);
   }
 
   async removeService(id: string): Promise<void> {
@@ -291,16 +309,18 @@ class MemorySwarmTwin implements MemorySwarm {
 
   #place(task: MemoryTask): void {
     const drivers = task.spec.mounts.flatMap((mount) => (mount.type === 'volume' ? [mount.driver] : []));
+    const running = (id: string) =>
+      this.#tasks.filter((other) => other.nodeId === id && other.desired === 'running');
     const fit = [...this.#nodes.values()].filter(
       (node) =>
         node.state === 'ready' &&
         node.availability === 'active' &&
         drivers.every((driver) => node.volumeDrivers.includes(driver)) &&
-        !task.spec.constraints.includes(`node.id!=${node.id}`),
+        !task.spec.constraints.includes(`node.id!=${node.id}`) &&
+        running(node.id).filter((other) => other.service === task.service).length <
+          task.spec.maxReplicasPerNode,
     );
-    const load = (id: string): number =>
-      this.#tasks.filter((other) => other.nodeId === id && other.desired === 'running').length;
-    const [node] = fit.sort((a, b) => load(a.id) - load(b.id));
+    const [node] = fit.sort((a, b) => running(a.id).length - running(b.id).length);
     if (!node) {
       task.message = `no suitable node (unsupported by ${this.#nodes.size} nodes)`;
       return;
@@ -316,12 +336,6 @@ class MemorySwarmTwin implements MemorySwarm {
 
   #begin(task: MemoryTask, nodeId: string): void {
     task.state = 'running';
-    // Start-first: what ran for the service until now is told to stop.
-    for (const other of this.#tasks) {
-      if (other.service === task.service && other !== task && other.createdAt <= task.createdAt) {
-        this.#stopTask(other);
-      }
-    }
     this.#program({ id: task.id, nodeId, spec: task.spec, signal: task.end.signal });
   }
 

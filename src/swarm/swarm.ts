@@ -36,7 +36,7 @@ export type ServiceMount =
     }
   | { readonly type: 'bind'; readonly source: string; readonly target: string; readonly readOnly: boolean };
 
-/** A service that runs at most one task on the host network. */
+/** A service whose tasks run on the host network. */
 export interface ServiceSpec {
   /** Unique in the Swarm, at most 63 characters; services are nevertheless looked up by label. */
   readonly name: string;
@@ -49,6 +49,10 @@ export interface ServiceSpec {
   readonly capabilities: readonly string[];
   /** As `docker service create --constraint`, for example `node.id!=abc`. */
   readonly constraints: readonly string[];
+  /** How many tasks run at the same time. */
+  readonly replicas: number;
+  /** How many of them one node may run. */
+  readonly maxReplicasPerNode: number;
   /** ms between TERM and KILL. */
   readonly stopGraceMs: number;
 }
@@ -59,6 +63,8 @@ export interface ServiceState {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly constraints: readonly string[];
+  /** How many tasks Swarm is to run; not how many do. */
+  readonly replicas: number;
   readonly image: string;
   /** Wall ms. */
   readonly createdAt: number;
@@ -89,6 +95,14 @@ export interface Swarm {
   tasks(serviceId: string): Promise<TaskState[]>;
   /** @throws VolumeError `exists` when the name is taken. @returns the service's ID. */
   createService(spec: ServiceSpec): Promise<string>;
+  /**
+   * Changes how many tasks a service runs, and nothing else about it: tasks that run go on. Idempotent. When there are to be
+   * fewer, Swarm first takes those that have no node, then any.
+   * @param constraints where tasks may run from now on; every node that runs one must still be among them, else Swarm
+   *   moves that task. Absent: as before.
+   * @throws VolumeError `not_found` when there is no such service, `conflict` when others change it again and again.
+   */
+  scaleService(id: string, replicas: number, constraints?: readonly string[]): Promise<void>;
   /** Success also when it is gone already. */
   removeService(id: string): Promise<void>;
   /**

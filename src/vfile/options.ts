@@ -81,9 +81,12 @@ const vdvsRules: Readonly<Record<string, OptionRule>> = {
   'vsan-policy-name': { parse: word },
 };
 
-/** Whether a base driver's options are known here, so that mistakes can be refused before anything exists. */
+/**
+ * Whether a base driver is vDVS, with or without a tag: its options are known here, so that mistakes can be refused before
+ * anything exists, and its volumes can be mounted before their disk is free.
+ */
 export function isVdvs(baseDriver: string): boolean {
-  return baseDriver === 'vdvs' || baseDriver === 'vsphere';
+  return /^(vdvs|vsphere)(:[\w.-]+)?$/.test(baseDriver);
 }
 
 function rulesFor(baseDriver: string): Readonly<Record<string, OptionRule>> {

@@ -24,6 +24,10 @@ export interface VfileSettings {
   readonly deadNodeMs: number;
   /** How long a new file server may take until it serves before the volume's status says so. */
   readonly startDeadlineMs: number;
+  /** Whether volumes whose disk may arrive later get a second, waiting file server on another node. */
+  readonly standby: boolean;
+  /** How long a volume must have been served before it gets one. */
+  readonly standbyAfterMs: number;
   readonly nfsPorts: PortRange;
   readonly fileserverImage: string;
   /** Linux capabilities of file servers, without `CAP_`. */
@@ -47,6 +51,7 @@ export const settingsFile = '/etc/vfile.conf';
 
 const whole = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
 const port = whole(1, 65_535);
+const flag = z.enum(['true', 'false']).transform((text) => text === 'true');
 const path = z.string().startsWith('/');
 const level = z
   .string()
@@ -66,6 +71,8 @@ const schema = z.object({
   VFILE_LEADER_LEASE_MS: whole(2_000, 60_000).default(4_000),
   VFILE_DEAD_NODE_SECONDS: whole(10, 604_800).default(300),
   VFILE_START_DEADLINE_SECONDS: whole(5, 600).default(60),
+  VFILE_STANDBY: flag.default(true),
+  VFILE_STANDBY_AFTER_SECONDS: whole(0, 3_600).default(10),
   VFILE_NFS_PORT_FIRST: whole(1_024, 32_767).default(20_490),
   VFILE_NFS_PORT_COUNT: whole(1, 31_744).default(4_000),
   VFILE_FILESERVER_IMAGE: z.string().default(`vfile/fileserver:${version}`),
@@ -179,6 +186,8 @@ export function readVfileSettings(
     leaderLeaseMs: s.VFILE_LEADER_LEASE_MS,
     deadNodeMs: s.VFILE_DEAD_NODE_SECONDS * 1_000,
     startDeadlineMs: s.VFILE_START_DEADLINE_SECONDS * 1_000,
+    standby: s.VFILE_STANDBY,
+    standbyAfterMs: s.VFILE_STANDBY_AFTER_SECONDS * 1_000,
     nfsPorts: Object.freeze({ first: s.VFILE_NFS_PORT_FIRST, count: s.VFILE_NFS_PORT_COUNT }),
     fileserverImage: s.VFILE_FILESERVER_IMAGE,
     fileserverCapabilities: Object.freeze(s.VFILE_FILESERVER_CAPABILITIES),

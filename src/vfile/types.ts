@@ -49,7 +49,9 @@ export const failoverRecordSchema = z.object({
   /** Host names. */
   from: z.string(),
   to: z.string().optional(),
-  /** When a new server was ordered; absent when Swarm or the old server's own supervisor acted first. */
+  /** Who took over; absent when the server came back by itself. */
+  by: z.enum(['standby', 'new task']).optional(),
+  /** When a new server was ordered; absent when a standby, Swarm or the old server's own supervisor acted first. */
   orderedMs: z.number().optional(),
   /** When the new server had the claim: its container runs, the disk is attached, the old server is out for good. */
   claimedMs: z.number().optional(),
@@ -75,8 +77,12 @@ export const volumeStatusSchema = z.object({
   baseAsked: z.boolean().optional(),
   /** Whether the base volume is known to exist. */
   baseReady: z.boolean(),
+  /** Whether containers with the base volume start before its disk is there: a standby is possible. */
+  baseDeferred: z.boolean().optional(),
   /** The last server that was seen to serve. */
   server: z.object({ node: z.string(), address: z.string(), epoch: z.number().int() }).optional(),
+  /** Where a second file server waits for the disk; host name. */
+  standby: z.object({ node: z.string(), host: z.string() }).optional(),
   serviceName: z.string().optional(),
   lastFailover: failoverRecordSchema.optional(),
   /** Those before it, the newest first; only some are kept. */
@@ -130,6 +136,8 @@ export const moveRequestSchema = z.object({
   /** Epoch of the server that is to be moved: one with a higher epoch has moved. */
   epoch: z.number().int(),
   at: z.string(),
+  /** Set by the leader: the server is to stop by itself, since a standby will take over. */
+  stop: z.boolean().optional(),
 });
 export type MoveRequest = z.infer<typeof moveRequestSchema>;
 

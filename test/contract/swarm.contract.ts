@@ -49,6 +49,8 @@ export function swarmContract(name: string, open: () => Promise<SwarmUnderTest>)
       mounts: [{ type: 'bind', source: '/etc/hostname', target: '/hostname', readOnly: true }],
       capabilities: ['CAP_SYS_ADMIN'],
       constraints: [],
+      replicas: 1,
+      maxReplicasPerNode: 1,
       stopGraceMs: 1_000,
       ...patch,
     });
@@ -129,6 +131,58 @@ export function swarmContract(name: string, open: () => Promise<SwarmUnderTest>)
         return only?.message ? only : undefined;
       }, 'a message');
       expect(task).toMatchObject({ nodeId: undefined, message: expect.stringContaining('no suitable node') });
+    });
+
+    it('scales a service: what runs goes on, one task on each node, twice without harm', async () => {
+      const nodes = await test().swarm.nodes();
+      const id = await test().swarm.createService(spec('scaled'));
+      const first = await running(id);
+      expect(await only('scaled')).toMatchObject({ replicas: 1 });
+      await test().swarm.scaleService(id, 2);
+      await test().swarm.scaleService(id, 2);
+      expect(await only('scaled')).toMatchObject({ id, replicas: 2, constraints: [] });
+      const other = await until(async () => {
+        const tasks = await test().swarm.tasks(id);
+        return tasks.find((task) => task.desired === 'running' && task.id !== first.id);
+      }, 'a second task');
+      if (nodes.length > 1) {
+        const second = await running(id, (task) => task.id === other.id);
+        expect(second.nodeId).not.toBe(first.nodeId);
+      }
+      expect((await running(id, (task) => task.id === first.id)).nodeId).toBe(first.nodeId);
+    });
+
+    it('scales back: the task that has no node goes first', async () => {
+      const nodes = await test().swarm.nodes();
+      const constraints = nodes.slice(1).map((node) => `node.id!=${node.id}`);
+      const id = await test().swarm.createService(spec('back', { constraints }));
+      const first = await running(id);
+      await test().swarm.scaleService(id, 2);
+      await until(async () => {
+        const tasks = await test().swarm.tasks(id);
+        return tasks.find((task) => task.desired === 'running' && task.nodeId === undefined);
+      }, 'a second task that has no node');
+      await test().swarm.scaleService(id, 1);
+      const left = await until(async () => {
+        const tasks = (await test().swarm.tasks(id)).filter((task) => task.desired === 'running');
+        return tasks.length === 1 ? tasks : undefined;
+      }, 'one task');
+      expect(left).toMatchObject([{ id: first.id, state: 'running' }]);
+    });
+
+    it('lets a service run on more nodes: what runs goes on, and a task that waited finds its place', async () => {
+      const nodes = await test().swarm.nodes();
+      const constraints = nodes.slice(1).map((node) => `node.id!=${node.id}`);
+      const id = await test().swarm.createService(spec('widened', { constraints, replicas: 2 }));
+      const first = await running(id);
+      await test().swarm.scaleService(id, 2, []);
+      expect(await only('widened')).toMatchObject({ constraints: [], replicas: 2 });
+      if (nodes.length > 1) await running(id, (task) => task.nodeId !== first.nodeId);
+      expect((await running(id, (task) => task.nodeId === first.nodeId)).id).toBe(first.id);
+    });
+
+    it('cannot scale what is not there', async () => {
+      await expect(test().swarm.scaleService('nothing', 2)).rejects.toMatchObject({ code: 'not_found' });
     });
 
     it('removes a service; again is success', async () => {

@@ -25,6 +25,7 @@ export const volumeShown = z.object({
   port: z.number(),
   service: z.string(),
   server: z.object({ host: z.string(), address: z.string(), epoch: z.number() }).optional(),
+  standby: z.string().optional(),
   capacity: z.object({ size: z.number(), used: z.number() }).optional(),
   mounts: z.array(mountRecordSchema.pick({ host: true, address: true, since: true, ids: true })),
   lastFailover: volumeStatusSchema.shape.lastFailover,

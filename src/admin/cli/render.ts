@@ -45,7 +45,7 @@ function showCapacity({ capacity }: VolumeShown): string {
 export function renderVolumes(volumes: readonly VolumeShown[]): string {
   const table = new Table({
     ...plain,
-    head: ['VOLUME', 'STATE', 'MOUNTS', 'SERVER', 'PORT', 'USED', 'REASON'],
+    head: ['VOLUME', 'STATE', 'MOUNTS', 'SERVER', 'STANDBY', 'PORT', 'USED', 'REASON'],
   });
   for (const volume of volumes) {
     table.push([
@@ -53,6 +53,7 @@ export function renderVolumes(volumes: readonly VolumeShown[]): string {
       volume.state,
       String(volume.mounts.length),
       volume.server?.host ?? '',
+      volume.standby ?? '',
       String(volume.port),
       showCapacity(volume),
       volume.reason,
@@ -73,13 +74,13 @@ export function pairs(rows: readonly (readonly [string, string | undefined])[]):
 const showSeconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
 
 /** A failover in one line: when, why, from where to where, and when which phase was over. */
-function showFailover({ at, cause, from, to, orderedMs, claimedMs, durationMs }: FailoverRecord): string {
+function showFailover({ at, cause, from, to, by, orderedMs, claimedMs, durationMs }: FailoverRecord): string {
   const phases = [
     orderedMs === undefined ? [] : `ordered after ${showSeconds(orderedMs)}`,
     claimedMs === undefined ? [] : `started after ${showSeconds(claimedMs)}`,
     durationMs === undefined ? 'not over' : `served after ${showSeconds(durationMs)}`,
   ].flat();
-  return `${at}: ${cause}; ${from} -> ${to ?? '...'}, ${phases.join(', ')}`;
+  return `${at}: ${cause}; ${from} -> ${to ?? '...'}${by ? ` (${by})` : ''}, ${phases.join(', ')}`;
 }
 
 /** What became of a move. */
@@ -110,6 +111,7 @@ export function renderVolume(volume: VolumeShown): string {
       'Server',
       server ? `${server.host} (${server.address}), port ${volume.port}, epoch ${server.epoch}` : '',
     ],
+    ['Standby', volume.standby],
     ['Used', showCapacity(volume)],
     ['Mounted on', mounts.join('\n')],
     ['Last failover', last ? showFailover(last) : ''],

@@ -2,16 +2,16 @@ import type { Mirror } from '../../etcd/mirror.ts';
 import type { Store } from '../../etcd/store.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { toVolumeError } from '../../lib/errors.ts';
-import type { EngineVolumes, Swarm } from '../../swarm/swarm.ts';
+import type { EngineVolumes, ServiceState, Swarm, TaskState } from '../../swarm/swarm.ts';
 import { vfileKeys } from '../keys.ts';
-import { parseRecord, type VolumeRecords } from '../read-volume.ts';
+import { parseRecord, type Read, type VolumeRecords } from '../read-volume.ts';
 import type { VfileSettings } from '../settings.ts';
-import { type NodeRecord, nodeRecordSchema } from '../types.ts';
+import { type NodeRecord, nodeRecordSchema, type VolumeSpec } from '../types.ts';
 import { GarbageCollector } from './collect-garbage.ts';
 import type { ManagerEvent } from './events.ts';
 import { nodeFacts, SilenceWatch } from './node-facts.ts';
 import type { Observed, Step } from './observed.ts';
-import { type Leading, runStep, type StepParts } from './run-step.ts';
+import { type Leading, runStep, type StatusPatch, type StepParts } from './run-step.ts';
 import { Slots } from './slots.ts';
 import { SwarmView } from './swarm-view.ts';
 import { VolumeIndex } from './volume-index.ts';
@@ -101,13 +101,20 @@ export class ManagerLoop {
       records: () => this.#index.read(name),
       observe: (records) => this.#observe(records),
       runStep: (spec, step) =>
-        (diskSteps.has(step.do) ? this.#disk : this.#orders).run(() => runStep(parts, spec, step)),
+        (diskSteps.has(step.do) ? this.#disk : this.#orders).run(() => this.#do(parts, spec, step)),
       gone: () => {
         this.#workers.delete(name);
         // Created again while the last one ended?
         this.wake(name);
       },
     });
+  }
+
+  async #do(parts: StepParts, spec: Read<VolumeSpec>, step: Step): Promise<StatusPatch> {
+    const patch = await runStep(parts, spec, step);
+    // Else the next look would see what the service was before.
+    if (step.do === 'scaleService') await this.#view.serviceOf(spec.value.name, true);
+    return patch;
   }
 
   #wakeAll(): void {
@@ -149,10 +156,10 @@ export class ManagerLoop {
     const [swarmNodes, service, lastTasks] = await Promise.all([
       this.#view.nodes(deciding),
       fresh ? this.#view.serviceOf(name, true) : last,
-      unserved && last ? this.#view.tasks(last.id) : [],
+      last ? this.#tasks(last, deciding, used) : [],
     ]);
     const tasks =
-      unserved && service && service.id !== last?.id ? await this.#view.tasks(service.id) : lastTasks;
+      deciding && service && service.id !== last?.id ? await this.#view.tasks(service.id) : lastTasks;
 
     // The records again: time has passed. What was looked at for the old ones must do for the new ones, else once more.
     const records = this.#index.read(name);
@@ -178,6 +185,12 @@ export class ManagerLoop {
       }),
       settings,
     };
+  }
+
+  /** A service's tasks as far as they matter: while a server serves only a standby does, and only roughly. */
+  async #tasks(service: ServiceState, deciding: boolean, used: boolean): Promise<readonly TaskState[]> {
+    if (deciding) return this.#view.tasks(service.id);
+    return used && service.replicas > 1 ? this.#view.standbyTasks(service.id) : [];
   }
 
   #aliveNodes(): Map<string, NodeRecord> {

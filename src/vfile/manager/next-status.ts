@@ -1,7 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { serviceNameOf } from '../names.ts';
-import type { FailoverRecord, VolumeStatus } from '../types.ts';
+import type { FailoverRecord, ServerRecord, VolumeStatus } from '../types.ts';
 import type { Observed, Plan } from './observed.ts';
+import { moveOrdered } from './plan-move.ts';
+import { standbyOf } from './plan-standby.ts';
 
 /** Deadlines come from a clock of their own: so many ms apart they are the same. */
 const deadlineToleranceMs = 2_000;
@@ -35,6 +37,14 @@ function withPhases(o: Observed, record: FailoverRecord, now: Moment): FailoverR
   };
 }
 
+/** Who serves after a failover; `undefined` when the server came back under its old claim. */
+function takenOverBy(o: Observed, record: FailoverRecord, server: ServerRecord): FailoverRecord['by'] {
+  const before = o.status?.server;
+  if (before?.epoch === server.epoch) return undefined;
+  const waited = record.orderedMs === undefined && !o.memory.replaced && (o.service?.replicas ?? 1) > 1;
+  return waited && before?.node !== server.node ? 'standby' : 'new task';
+}
+
 /** The record of the last failover: opened when a server that served is missed, closed when one serves again. */
 function nextFailover(o: Observed, plan: Plan, now: Moment): FailoverRecord | undefined {
   const last = o.status?.lastFailover;
@@ -42,7 +52,7 @@ function nextFailover(o: Observed, plan: Plan, now: Moment): FailoverRecord | un
   const lost = o.mounts.length > 0 && !o.server ? o.status?.server : undefined;
   if (lost) {
     const missedMs = now.monotonic - (o.memory.unservedSince ?? now.monotonic);
-    const moved = o.memory.move?.orderedAt !== undefined;
+    const moved = moveOrdered(o);
     const record: FailoverRecord = open
       ? last
       : {
@@ -55,7 +65,10 @@ function nextFailover(o: Observed, plan: Plan, now: Moment): FailoverRecord | un
   }
   if (!open) return last;
   const durationMs = Math.max(0, now.wall - Date.parse(last.at));
-  if (o.server) return { ...withPhases(o, last, now), to: o.server.host, durationMs };
+  if (o.server) {
+    const by = takenOverBy(o, last, o.server);
+    return { ...withPhases(o, last, now), to: o.server.host, ...(by ? { by } : {}), durationMs };
+  }
   return o.mounts.length === 0 ? { ...last, durationMs } : last;
 }
 
@@ -91,6 +104,7 @@ function failedAs(o: Observed, plan: Plan): { state: VolumeStatus['state']; reas
 export function nextStatus(o: Observed, plan: Plan, now: Moment): VolumeStatus {
   const { state, reason } = failedAs(o, plan) ?? plan;
   const server = nextServer(o);
+  const standby = standbyOf(o);
   const lastFailover = nextFailover(o, plan, now);
   const earlier = earlierFailovers(o, lastFailover);
   return {
@@ -103,7 +117,9 @@ export function nextStatus(o: Observed, plan: Plan, now: Moment): VolumeStatus {
       : {}),
     ...(o.status?.baseAsked === undefined ? {} : { baseAsked: o.status.baseAsked }),
     baseReady: o.status?.baseReady ?? false,
+    ...(o.status?.baseDeferred === undefined ? {} : { baseDeferred: o.status.baseDeferred }),
     ...(server ? { server } : {}),
+    ...(standby ? { standby } : {}),
     ...(o.service ? { serviceName: serviceNameOf(o.name) } : {}),
     ...(lastFailover ? { lastFailover } : {}),
     ...(earlier.length > 0 ? { earlierFailovers: [...earlier] } : {}),

@@ -39,6 +39,10 @@ export interface VolumeMemory {
   readonly unusedSince?: number;
   /** Since when somebody uses the volume and no server serves. */
   readonly unservedSince?: number;
+  /** The server that serves, and since when it has been seen to. */
+  readonly served?: { readonly epoch: number; readonly since: number };
+  /** When the number of tasks was changed last. */
+  readonly scaledAt?: number;
   /** Since when there is no claim although there should be. */
   readonly claimMissingSince?: number;
   /** The newest claim that was seen, and since when. */
@@ -68,13 +72,19 @@ export interface Observed {
   readonly server: ServerRecord | undefined;
   readonly move: Read<MoveRequest> | undefined;
   readonly service: ServiceState | undefined;
-  /** Tasks of the service; only looked up while no server serves. */
+  /** Tasks of the service; while a server serves only those of a service with a standby, as of up to 30 s ago. */
   readonly tasks: readonly TaskState[];
   readonly nodes: readonly NodeFacts[];
   readonly memory: VolumeMemory;
   readonly settings: Pick<
     VfileSettings,
-    'baseDriver' | 'lingerMs' | 'serverLeaseMs' | 'deadNodeMs' | 'startDeadlineMs'
+    | 'baseDriver'
+    | 'lingerMs'
+    | 'serverLeaseMs'
+    | 'deadNodeMs'
+    | 'startDeadlineMs'
+    | 'standby'
+    | 'standbyAfterMs'
   >;
   /** Monotonic ms. */
   readonly now: number;
@@ -93,9 +103,18 @@ export type Step =
       /** The newest task at that moment: the one to be replaced. */
       readonly taskId: string | undefined;
     }
+  | {
+      readonly do: 'scaleService';
+      readonly serviceId: string;
+      readonly replicas: number;
+      /** Absent: as they are. */
+      readonly constraints: readonly string[] | undefined;
+    }
   | { readonly do: 'stopService'; readonly serviceId: string }
   | { readonly do: 'removeBase' }
   | { readonly do: 'forget' }
+  /** Has the server stop, so that the standby takes over. */
+  | { readonly do: 'askToStop'; readonly move: Read<MoveRequest> }
   | { readonly do: 'clearMove'; readonly move: Read<MoveRequest> }
   | { readonly do: 'clearDeleting'; readonly mount: Read<MountRecord> }
   | { readonly do: 'dropMount'; readonly mount: Read<MountRecord> };
@@ -117,4 +136,10 @@ export type Plan =
       /** Look again after this many ms although nothing was reported. */
       readonly lookAfterMs: number;
     }
-  | { readonly kind: 'done'; readonly state: VolumeStatus['state']; readonly reason: string };
+  | {
+      readonly kind: 'done';
+      readonly state: VolumeStatus['state'];
+      readonly reason: string;
+      /** Look again after this many ms although nothing was reported; absent: never. */
+      readonly lookAfterMs?: number;
+    };

@@ -28,14 +28,16 @@ export function unfitFor(node: NodeFacts, baseDriver: string): string | undefine
  * cannot serve, `avoid` if any other node can, and nodes on which a leader runs (of the Swarm, of etcd, of our managers) as
  * long as the others do not serve many more volumes: when such a host is lost, its volumes would wait for an election
  * as well. A node that joins later is not excluded; Swarm keeps servers off it until it reports the base driver.
- * @param avoid node that just failed to serve.
+ * @param avoid nodes that just failed to serve.
+ * @param standby whether two nodes are to be left where there are as many, so that a second task has a place.
  */
 export function placeServer(options: {
   readonly nodes: readonly NodeFacts[];
   readonly baseDriver: string;
-  readonly avoid?: string | undefined;
+  readonly avoid?: readonly string[];
+  readonly standby?: boolean;
 }): Placement {
-  const { nodes, baseDriver, avoid } = options;
+  const { nodes, baseDriver, avoid = [], standby = false } = options;
   const fit = nodes.filter((node) => unfitFor(node, baseDriver) === undefined);
   if (fit.length === 0) {
     const reasons = nodes
@@ -43,11 +45,15 @@ export function placeServer(options: {
       .map((node) => `${node.host}: ${unfitFor(node, baseDriver)}`);
     return { fit: false, reason: `no node is fit to serve (${reasons.join('; ') || 'no nodes are known'})` };
   }
-  const others = fit.filter((node) => node.id !== avoid);
+  const others = fit.filter((node) => !avoid.includes(node.id));
   const willing = others.length > 0 ? others : fit;
   const calmer = (node: NodeFacts): boolean =>
     willing.some((other) => other.leads < node.leads && other.servers <= node.servers + leaderBias);
   const allowed = new Set(willing.filter((node) => !calmer(node)));
+  const least = standby ? 2 : 1;
+  for (const node of willing.toSorted((a, b) => a.leads - b.leads || a.servers - b.servers)) {
+    if (allowed.size < least) allowed.add(node);
+  }
   const constraints = nodes
     .filter((node) => node.inSwarm && !allowed.has(node))
     .map((node) => `node.id!=${node.id}`)

@@ -1,6 +1,7 @@
 import type { ServerRecord } from '../types.ts';
 import type { Observed, Plan } from './observed.ts';
 import { placeServer, unfitFor } from './place-server.ts';
+import { standbyOf } from './plan-standby.ts';
 
 /** How long a server that was told to stop may go on before it is told again. */
 const stopMs = 20_000;
@@ -28,15 +29,21 @@ function placeMove(o: Observed, server: ServerRecord, to: string | undefined) {
   return { fit: true, constraints } as const;
 }
 
+/** Whether the server has been told to stop for a move. */
+export function moveOrdered({ move, memory }: Pick<Observed, 'move' | 'memory'>): boolean {
+  return memory.move?.orderedAt !== undefined || move?.value.stop === true;
+}
+
 /**
  * The next step of a move that was asked for, while the volume is served: order it, wait until the old server stops, end
- * it when another one serves. Between the two servers the volume is planned as in any failover. Pure.
+ * it when another one serves. Between the two servers the volume is planned as in any failover. A standby takes over without a
+ * new service where it may: the server stops by itself, and Swarm starts the next standby in its place. Pure.
  * @returns `undefined` when nobody asked for one.
  */
 export function planMove(o: Observed, server: ServerRecord): Plan | undefined {
   const { move, service, memory, now } = o;
   if (!move || !service) return undefined;
-  const { to, epoch } = move.value;
+  const { to, epoch, stop } = move.value;
   const state = 'Mounted';
   const since = memory.move?.since ?? now;
   const end = (reason: string): Plan => ({ kind: 'step', step: { do: 'clearMove', move }, state, reason });
@@ -48,12 +55,17 @@ export function planMove(o: Observed, server: ServerRecord): Plan | undefined {
     deadline,
     lookAfterMs: Math.min(pollMs, Math.max(1, deadline - now)),
   });
-  const stopsBy = (memory.move?.orderedAt ?? Number.NEGATIVE_INFINITY) + stopMs;
+  const orderedAt = memory.move?.orderedAt ?? (stop ? since : Number.NEGATIVE_INFINITY);
+  const stopsBy = orderedAt + stopMs;
   if (now < stopsBy) return wait(`moving: waiting for the file server on ${server.host} to stop`, stopsBy);
   const placement = placeMove(o, server, to);
   if (!placement.fit) {
     if (now >= since + giveUpMs) return end(`not moved: ${placement.reason}`);
     return wait(`cannot move: ${placement.reason}`, since + giveUpMs);
+  }
+  const standby = standbyOf(o);
+  if (!stop && standby && (to === undefined || to === standby.node)) {
+    return { kind: 'step', step: { do: 'askToStop', move }, state, reason: 'moved as asked' };
   }
   const { constraints } = placement;
   const step = { do: 'replaceTask', service, constraints, taskId: undefined } as const;

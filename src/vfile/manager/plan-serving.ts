@@ -1,7 +1,8 @@
 import type { TaskState } from '../../swarm/swarm.ts';
 import type { Observed, Plan } from './observed.ts';
 import { admits, placeServer, unfitFor } from './place-server.ts';
-import { planMove } from './plan-move.ts';
+import { moveOrdered, planMove } from './plan-move.ts';
+import { planStandby, standbyOf, standbyWanted } from './plan-standby.ts';
 
 /** A file server whose ganesha died restarts it in place; its host is fine, so that is fastest. So long it may take. */
 const restartInPlaceMs = 10_000;
@@ -9,21 +10,25 @@ const restartInPlaceMs = 10_000;
 const swarmRestartMs = 3_000;
 /** How long Swarm may take to act upon an order. */
 const swarmActsMs = 5_000;
+/** So long after the loss of the claim a standby may take: the disk must be let go and its journal be replayed. */
+const standbyTakesMs = 20_000;
 /** Look again at what nothing reports: Swarm's tasks. Claims and servers are reported at once. */
 const pollMs = 1_000;
 
 /** Why a new task is wanted. */
 interface Replace {
   readonly cause: string;
-  /** Node to keep away from. */
-  readonly avoid?: string | undefined;
+  /** Nodes to keep away from. */
+  readonly avoid?: readonly string[];
 }
 
-/** The newest task that Swarm means to run. */
-export function newestTask(tasks: readonly TaskState[]): TaskState | undefined {
+/** The task that will serve: of those that Swarm means to run, one on a live node rather than another, then the newest. */
+function likelyTask({ tasks, nodes }: Observed): TaskState | undefined {
+  const live = ({ nodeId }: TaskState) => nodes.some(({ id, alive }) => id === nodeId && alive);
+  const rank = (task: TaskState): number => (live(task) ? 2 : task.nodeId === undefined ? 0 : 1);
   return tasks
     .filter((task) => task.desired === 'running' || task.desired === 'ready')
-    .sort((a, b) => b.createdAt - a.createdAt)[0];
+    .sort((a, b) => rank(b) - rank(a) || b.createdAt - a.createdAt)[0];
 }
 
 /** What went wrong with the last tasks, for users; '' when Swarm reports nothing. */
@@ -59,12 +64,17 @@ function wait(o: Observed, reason: string, deadline: number): Plan {
 /** Orders a new task, unless that was done for this very task a moment ago, or no node is fit. */
 function replace(o: Observed, { cause, avoid }: Replace): Plan {
   const { service, memory, now } = o;
-  const taskId = newestTask(o.tasks)?.id;
+  const taskId = likelyTask(o)?.id;
   if (memory.replaced && memory.replaced.taskId === taskId && now - memory.replaced.at < swarmActsMs) {
     const deadline = memory.replaced.at + swarmActsMs;
     return wait(o, `${cause}; waiting for Swarm to start another task`, deadline);
   }
-  const placement = placeServer({ nodes: o.nodes, baseDriver: o.spec.value.baseDriver, avoid });
+  const placement = placeServer({
+    nodes: o.nodes,
+    baseDriver: o.spec.value.baseDriver,
+    standby: standbyWanted(o),
+    ...(avoid ? { avoid } : {}),
+  });
   if (!placement.fit) return wait(o, `${cause}; ${placement.reason}`, deadlineOf(o));
   if (!service) {
     const step = { do: 'createService', constraints: placement.constraints } as const;
@@ -96,9 +106,12 @@ function planClaimed(o: Observed): Plan {
   );
   const limit = since + (again ? restartInPlaceMs : o.settings.startDeadlineMs);
   if (now >= limit) {
-    return replace(o, { cause: `the file server on ${host} does not serve`, avoid: claim?.node });
+    return replace(o, {
+      cause: `the file server on ${host} does not serve`,
+      avoid: claim ? [claim.node] : [],
+    });
   }
-  const moves = again && memory.move?.orderedAt !== undefined;
+  const moves = again && moveOrdered(o);
   const what = moves ? 'stops, as asked' : again ? 'restarts' : 'starts';
   return wait(o, `the file server on ${host} ${what}`, limit);
 }
@@ -115,11 +128,26 @@ function planUnplaced(o: Observed, task: TaskState): Plan {
   return wait(o, `waiting for Swarm to place the file server${why}`, deadlineOf(o));
 }
 
+/** Nobody holds the claim, and a standby waits for the disk: it claims when it has it. */
+function planTakeover(o: Observed, standby: { node: string; host: string }, deadline: number): Plan {
+  const last = o.memory.lastClaim?.claim.node ?? o.status?.server?.node;
+  if (o.now < deadline) {
+    const lives = o.nodes.some(({ id, alive, state }) => id === last && alive && state !== 'down');
+    const host = hostOf(o, last);
+    const cause = lives ? `the file server on ${host} stopped` : `${host} is lost`;
+    return wait(o, `${cause}; the standby on ${standby.host} takes over`, deadline);
+  }
+  const avoid = last === undefined ? [standby.node] : [standby.node, last];
+  return replace(o, { cause: `the standby on ${standby.host} does not take over`, avoid });
+}
+
 /** Nobody holds the claim: no server is there, or one is on its way. */
 function planUnclaimed(o: Observed): Plan {
   const { memory, now } = o;
-  const task = newestTask(o.tasks);
   const missingSince = memory.claimMissingSince ?? now;
+  const standby = standbyOf(o);
+  if (standby) return planTakeover(o, standby, missingSince + standbyTakesMs);
+  const task = likelyTask(o);
   if (!task) {
     const limit = Math.max(missingSince, memory.replaced?.at ?? 0) + swarmActsMs;
     if (now >= limit) return replace(o, { cause: 'Swarm runs no task for the file server' });
@@ -129,7 +157,7 @@ function planUnclaimed(o: Observed): Plan {
   const host = hostOf(o, task.nodeId);
   const node = o.nodes.find(({ id }) => id === task.nodeId);
   if (!node?.alive || node.state === 'down')
-    return replace(o, { cause: `${host} is lost`, avoid: task.nodeId });
+    return replace(o, { cause: `${host} is lost`, avoid: [task.nodeId] });
 
   const last = memory.lastClaim?.claim;
   // The task that held the claim lost it, yet its host lives: Swarm restarts it if it ended; if not, it is stuck.
@@ -139,19 +167,23 @@ function planUnclaimed(o: Observed): Plan {
     task.createdAt <= Date.parse(last?.since ?? '9999-01-01T00:00:00Z');
   if (sameAsBefore) {
     const limit = missingSince + swarmRestartMs;
-    if (now >= limit) return replace(o, { cause: `the file server on ${host} stopped`, avoid: task.nodeId });
+    if (now >= limit)
+      return replace(o, { cause: `the file server on ${host} stopped`, avoid: [task.nodeId] });
     return wait(o, `the file server on ${host} stopped; waiting for Swarm to restart it`, limit);
   }
   const limit = deadlineOf(o);
   if (now >= limit) {
-    return replace(o, { cause: `the file server on ${host} does not start`, avoid: task.nodeId });
+    return replace(o, { cause: `the file server on ${host} does not start`, avoid: [task.nodeId] });
   }
   return wait(o, `the file server starts on ${host} (task ${task.state})`, limit);
 }
 
 /** The next step for a volume that somebody uses and whose base volume exists: get it served, keep it served. */
 export function planServing(o: Observed): Plan {
-  if (o.server) return planMove(o, o.server) ?? { kind: 'done', state: 'Mounted', reason: '' };
+  if (o.server) {
+    const served = { kind: 'done', state: 'Mounted', reason: '' } as const;
+    return planMove(o, o.server) ?? planStandby(o, o.server) ?? served;
+  }
   if (!o.service) return replace(o, { cause: 'starting a file server' });
   return o.claim ? planClaimed(o) : planUnclaimed(o);
 }

@@ -8,11 +8,16 @@ export function remember(o: Omit<Observed, 'memory'>, memory: VolumeMemory): Vol
   const unserved = used && !o.server;
   const revision = o.move?.modRevision;
   const known = memory.move?.revision === revision ? memory.move : undefined;
+  const { served: before } = memory;
+  const served =
+    o.server && (before?.epoch === o.server.epoch ? before : { epoch: o.server.epoch, since: now });
   const lastClaim =
     claim && claim.epoch !== memory.lastClaim?.claim.epoch ? { claim, since: now } : memory.lastClaim;
   return {
     ...(used ? {} : { unusedSince: memory.unusedSince ?? now }),
     ...(unserved ? { unservedSince: memory.unservedSince ?? now } : {}),
+    ...(served ? { served } : {}),
+    ...(memory.scaledAt === undefined ? {} : { scaledAt: memory.scaledAt }),
     ...(unserved && !claim ? { claimMissingSince: memory.claimMissingSince ?? now } : {}),
     ...(lastClaim && used ? { lastClaim } : {}),
     ...(memory.replaced && unserved ? { replaced: memory.replaced } : {}),
@@ -24,6 +29,7 @@ export function remember(o: Omit<Observed, 'memory'>, memory: VolumeMemory): Vol
 /** What is remembered after a step was done. */
 export function rememberDone(memory: VolumeMemory, step: Step, now: number): VolumeMemory {
   const { failed: _failed, ...kept } = memory;
+  if (step.do === 'scaleService') return { ...kept, scaledAt: now };
   if (step.do !== 'replaceTask') return kept;
   const move = kept.move ? { move: { ...kept.move, orderedAt: now } } : {};
   return { ...kept, ...move, replaced: { at: now, taskId: step.taskId } };

@@ -61,6 +61,9 @@ export function renderService(options: {
     ],
     capabilities: settings.fileserverCapabilities.map((name) => `CAP_${name}`),
     constraints,
+    // A standby is added once the volume is served: until then a second task would only slow the first one down.
+    replicas: 1,
+    maxReplicasPerNode: 1,
     stopGraceMs,
   };
 }

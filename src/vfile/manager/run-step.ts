@@ -3,7 +3,7 @@ import { VolumeError } from '../../lib/errors.ts';
 import type { EngineVolumes, Swarm } from '../../swarm/swarm.ts';
 import { vfileKeys } from '../keys.ts';
 import { volumeLabels } from '../names.ts';
-import { checkOptions } from '../options.ts';
+import { checkOptions, isVdvs } from '../options.ts';
 import type { Read } from '../read-volume.ts';
 import { readVolume } from '../read-volume.ts';
 import { clearDeleting, describeUsers } from '../remove-volume.ts';
@@ -31,7 +31,7 @@ export interface StepParts {
 }
 
 /** What a step found out about the base volume; to be persisted at once. */
-export type StatusPatch = Partial<Pick<VolumeStatus, 'baseAsked' | 'baseReady'>>;
+export type StatusPatch = Partial<Pick<VolumeStatus, 'baseAsked' | 'baseReady' | 'baseDeferred'>>;
 
 /** A step carried out: idempotent, and with its conditions checked once more where another may have changed them. */
 type Action<S extends Step['do']> = (
@@ -65,8 +65,11 @@ const actions: { readonly [S in Step['do']]: Action<S> } = {
 
   createBase: async ({ volumes, clusterId }, { value: spec }) => {
     const { base } = checkOptions(spec.options, spec.baseDriver);
-    await volumes.createVolume(spec.baseVolume, spec.baseDriver, base, volumeLabels(clusterId, spec.name));
-    return { baseReady: true };
+    // A container with such a volume starts at once, and the disk arrives in it as soon as no other host has it.
+    const deferred = isVdvs(spec.baseDriver);
+    const options = deferred ? { ...base, attach: 'deferred' } : base;
+    await volumes.createVolume(spec.baseVolume, spec.baseDriver, options, volumeLabels(clusterId, spec.name));
+    return { baseReady: true, baseDeferred: deferred };
   },
 
   removeBase: async ({ volumes }, { value: spec }) => {
@@ -90,6 +93,18 @@ const actions: { readonly [S in Step['do']]: Action<S> } = {
     return {};
   },
 
+  scaleService: async ({ swarm }, _spec, { serviceId, replicas, constraints }) => {
+    if (replicas < 2) {
+      // Of two that run, Swarm might stop the one that serves.
+      const running = (await swarm.tasks(serviceId)).filter(
+        ({ desired, nodeId }) => desired === 'running' && nodeId !== undefined,
+      );
+      if (running.length > 1) throw new VolumeError('conflict', 'the standby has a node by now');
+    }
+    await swarm.scaleService(serviceId, replicas, constraints);
+    return {};
+  },
+
   stopService: async ({ store, swarm }, { value: spec }, { serviceId }) => {
     // A mount recorded after this look finds a stopping server and waits for the next one: slower, never wrong.
     const { mounts } = readVolume(spec.name, (await store.list(vfileKeys.volume(spec.name))).entries);
@@ -108,6 +123,14 @@ const actions: { readonly [S in Step['do']]: Action<S> } = {
       [{ key: vfileKeys.spec(name), modRevision: spec.modRevision }],
       [{ deletePrefix: vfileKeys.volume(name) }, { delete: vfileKeys.port(port) }],
     );
+    return {};
+  },
+
+  askToStop: async (parts, { value: spec }, { move }) => {
+    const key = vfileKeys.move(spec.name);
+    const { modRevision } = move;
+    const what = `moving ${spec.name} to its standby`;
+    await fenced(parts, what, [{ key, modRevision }], [{ put: key, value: { ...move.value, stop: true } }]);
     return {};
   },
 

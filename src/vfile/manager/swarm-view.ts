@@ -8,20 +8,25 @@ import { CachedRead } from './cached-read.ts';
 const placingMs = 1_000;
 /** The list of all services is read once per round over all volumes; single ones are read when something is to be done. */
 const roundMs = 60_000;
+/** How old the tasks of a service that serves may be: with a standby among them, and while one is expected. */
+const standbyMs = { there: 30_000, expected: 1_500 } as const;
 
 /** This cluster's services and nodes as the manager needs them: few calls however many volumes there are. */
 export class SwarmView {
   readonly #swarm: Swarm;
   readonly #clusterId: string;
+  readonly #clock: Clock;
   readonly #nodes: CachedRead<SwarmNode[]>;
   readonly #services: CachedRead<Map<string, ServiceState[]>>;
   /** Volumes whose service was read singly, or changed by us, since the list of all was read. */
+  readonly #standbys = new Map<string, { readonly read: CachedRead<TaskState[]>; maxAgeMs: number }>();
   readonly #newer = new Map<string, { readonly service: ServiceState | undefined }>();
 
   constructor(options: { readonly swarm: Swarm; readonly clusterId: string; readonly clock: Clock }) {
     const { swarm, clusterId, clock } = options;
     this.#swarm = swarm;
     this.#clusterId = clusterId;
+    this.#clock = clock;
     this.#nodes = new CachedRead({ clock, fetch: () => swarm.nodes() });
     this.#services = new CachedRead({ clock, fetch: () => this.#readAll() });
   }
@@ -72,6 +77,19 @@ export class SwarmView {
     return this.#swarm.tasks(serviceId);
   }
 
+  /** The tasks of a service that serves and has a standby, or will have one; may be a little old. */
+  async standbyTasks(serviceId: string): Promise<TaskState[]> {
+    const known = this.#standbys.get(serviceId);
+    const read = known?.read ?? new CachedRead({ clock: this.#clock, fetch: () => this.tasks(serviceId) });
+    const tasks = await read.read(known?.maxAgeMs ?? standbyMs.expected);
+    const running = tasks.filter(({ desired, state }) => desired === 'running' && state === 'running');
+    this.#standbys.set(serviceId, {
+      read,
+      maxAgeMs: running.length > 1 ? standbyMs.there : standbyMs.expected,
+    });
+    return tasks;
+  }
+
   #isOurs(service: ServiceState): boolean {
     return service.labels[labelNames.cluster] === this.#clusterId;
   }
@@ -86,6 +104,8 @@ export class SwarmView {
       byVolume.set(volume, [...(byVolume.get(volume) ?? []), service]);
     }
     for (const volume of before) this.#newer.delete(volume);
+    const ids = new Set([...byVolume.values()].flat().map(({ id }) => id));
+    for (const id of this.#standbys.keys()) if (!ids.has(id)) this.#standbys.delete(id);
     return byVolume;
   }
 }

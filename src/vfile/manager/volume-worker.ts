@@ -30,7 +30,13 @@ export interface WorkerParts {
 }
 
 /** Steps whose effect comes back through the mirror; until then the same step would be planned again. */
-const storeSteps: ReadonlySet<Step['do']> = new Set(['forget', 'clearMove', 'clearDeleting', 'dropMount']);
+const storeSteps: ReadonlySet<Step['do']> = new Set([
+  'forget',
+  'askToStop',
+  'clearMove',
+  'clearDeleting',
+  'dropMount',
+]);
 const mirrorLagMs = 200;
 /** After an order to Swarm: look for what came of it. */
 const afterOrderMs = 100;
@@ -127,7 +133,7 @@ export class VolumeWorker {
       this.#memory = forgetFailure(this.#memory);
       at.step = 'writing the status';
       await this.#write(nextStatus(observed, plan, moment));
-      return plan.kind === 'wait' ? Math.max(1, plan.lookAfterMs) : forEver;
+      return plan.lookAfterMs === undefined ? forEver : Math.max(1, plan.lookAfterMs);
     }
     // A failover must not wait for a status to be written; all else says first what it is about to do.
     const urgent = plan.step.do === 'replaceTask';

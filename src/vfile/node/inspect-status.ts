@@ -34,6 +34,7 @@ export function inspectStatus(input: InspectInput): Record<string, unknown> {
     Deadline: status?.deadline,
     'Server node': server?.host,
     'Server address': server?.address,
+    'Standby node': status?.standby?.host,
     Capacity: server?.capacity?.size,
     Used: server?.capacity?.used,
     'Last failover': status?.lastFailover,

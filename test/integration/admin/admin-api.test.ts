@@ -132,7 +132,10 @@ describe('the admin API over mutual TLS', () => {
     metrics.observe({
       type: 'failover',
       volume: 'shared',
-      record: { at: since, cause: 'x', from: 'a', orderedMs: 500, claimedMs: 5_000, durationMs: 7_000 },
+      record: {
+        ...{ at: since, cause: 'x', from: 'a', by: 'standby' },
+        ...{ orderedMs: 500, claimedMs: 5_000, durationMs: 7_000 },
+      },
     });
     given.server = await startAdminServer({
       data,
@@ -291,6 +294,8 @@ describe('the admin API over mutual TLS', () => {
     expect(body).toContain('vfile_volumes{state="Mounted"} 1');
     expect(body).toContain('vfile_volumes{state="Error"} 0');
     expect(body).toContain('vfile_failovers_total 1');
+    expect(body).toContain('vfile_standby_takeovers_total 1');
+    expect(body).toContain('vfile_volume_standby{volume="shared"} 0');
     for (const [phase, seconds] of [
       ['order', 0.5],
       ['start', 4.5],

@@ -1,6 +1,7 @@
-import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { placeholderName } from '../../../src/fileserver/attachment.ts';
 import { run } from '../../../src/lib/exec.ts';
 
 /** A small block volume: a file, a loop device, a mounted file system. */
@@ -12,6 +13,10 @@ export interface BlockVolume {
   readonly device: string;
   /** What the disk holds at this moment, as after a power cut: mounted from a copy, its journal replayed. */
   afterPowerCut<T>(look: (root: string) => Promise<T>): Promise<T>;
+  /** Takes the disk away from `root`; what is left there is vDVS's placeholder. */
+  takeAway(): Promise<void>;
+  /** Mounts the disk on top of the placeholder. */
+  arrive(): Promise<void>;
   remove(): Promise<void>;
 }
 
@@ -32,7 +37,14 @@ export async function createBlockVolume(fsType: 'ext4' | 'xfs', sizeMb = 320): P
   const device = await attach(image);
   // As vDVS mounts it.
   const options = fsType === 'xfs' ? ['-o', 'wsync'] : [];
-  await run('mount', ['-t', fsType, ...options, device, root], { timeoutMs });
+  // Below it lies what a container sees while another host has the disk.
+  await run('mount', ['-t', 'tmpfs', 'none', root], { timeoutMs });
+  await writeFile(join(root, placeholderName), '');
+  await run('mount', ['-o', 'remount,ro', root], { timeoutMs });
+  const arrive = async () => {
+    await run('mount', ['-t', fsType, ...options, device, root], { timeoutMs });
+  };
+  await arrive();
   return {
     root,
     image,
@@ -57,8 +69,15 @@ export async function createBlockVolume(fsType: 'ext4' | 'xfs', sizeMb = 320): P
         await rm(copy);
       }
     },
+    // As vDVS does it: at once, whoever still has something open there.
+    takeAway: async () => {
+      await run('umount', ['--lazy', root], { timeoutMs });
+    },
+    arrive,
     remove: async () => {
-      await run('umount', [root], { timeoutMs, okCodes: [0, 32] });
+      for (const _mount of ['disk', 'placeholder']) {
+        await run('umount', [root], { timeoutMs, okCodes: [0, 1, 32] });
+      }
       await run('losetup', ['--detach', device], { timeoutMs, okCodes: [0, 1] });
       await rm(dir, { recursive: true, force: true });
     },

@@ -30,6 +30,8 @@ export const otherAddress = '127.0.0.4';
 export interface Task {
   /** Resolves when it stopped as asked, rejects when it failed. */
   readonly done: Promise<void>;
+  /** Resolves when it stands by and has read ganesha in advance. */
+  readonly warmed: Promise<void>;
   /** Its newest ganesha process. */
   process(): ServerProcess;
   stop(): Promise<void>;
@@ -119,12 +121,17 @@ export async function createBench(fsType: 'ext4' | 'xfs'): Promise<Bench> {
         log,
       });
       let newest: ServerProcess | undefined;
+      let warm = () => {};
+      const warmed = new Promise<void>((resolve) => {
+        warm = resolve;
+      });
       const stop = new AbortController();
       const supervisor = new Supervisor({
         settings: { ...settings, port },
         store: own,
         createMirror: (prefix) => createMirror({ store: own, prefix, clock, log: silentLog }),
         launcher: {
+          warm: () => ganesha.warm().then(warm),
           start: async (...args) => {
             newest = await ganesha.start(...args);
             return newest;
@@ -140,6 +147,7 @@ export async function createBench(fsType: 'ext4' | 'xfs'): Promise<Bench> {
       done.catch(() => undefined);
       const task: Task = {
         done,
+        warmed,
         process: () => {
           if (!newest) throw new Error('ganesha was never started');
           return newest;

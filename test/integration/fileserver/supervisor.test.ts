@@ -209,6 +209,36 @@ describe.each(['ext4', 'xfs'] as const)('a file server on %s', (fsType) => {
     expect(await store.get(vfileKeys.claim(volume))).toBeUndefined();
   });
 
+  it('stands by without a claim until its disk arrives, and ends when the disk is taken away', async () => {
+    const { start, server, disk, store } = await prepare();
+    await disk.takeAway();
+    const node = {
+      v: 1,
+      node: 'n9',
+      host: 'host9',
+      address: otherAddress,
+      port: 20490,
+      epoch: 1,
+      instance: 1,
+    };
+    const other = { put: vfileKeys.server(volume), value: { ...node, since: '2026-01-01T00:00:00Z' } };
+    await store.txn([], [other]);
+    await server((record) => record?.node === 'n9');
+    const standby = start();
+    await standby.warmed;
+    expect(await store.get(vfileKeys.claim(volume))).toBeUndefined();
+    await disk.arrive();
+    const took = await timed(() => server((record) => record?.node === 'n1'));
+    expect(took).toBeLessThan(2_000);
+    expect(await (await mount(clientAddress, 'node')).lookup('vol')).toBe(nfs.ok);
+
+    await disk.takeAway();
+    await expect(standby.done).rejects.toThrow(/taken away/);
+    expect(standby.process().ended).toBe(true);
+    expect(await store.get(vfileKeys.claim(volume))).toBeUndefined();
+    await disk.arrive();
+  });
+
   it('waits for the last holder of the claim, and names it when it does not go', async () => {
     const { start, server, store } = await prepare();
     const lease = await store.grantLease(5_000);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { silentLog as log } from '../../../src/lib/log.ts';
 import { createDockerSwarm } from '../../../src/swarm/docker-swarm.ts';
-import { type Answer, startFakeEngine } from './fake-engine.ts';
+import { type Answers, startFakeEngine } from './fake-engine.ts';
 
 const created = '2026-01-01T00:00:00.123456789Z';
 const service = (id: string, labels: Record<string, string>) => ({
@@ -32,13 +32,15 @@ const spec = {
   ],
   capabilities: ['CAP_SYS_ADMIN'],
   constraints: ['node.id!=a'],
+  replicas: 1,
+  maxReplicasPerNode: 1,
   stopGraceMs: 10_000,
 } as const;
 
 describe("Docker's API as the Swarm sees it", () => {
   const directory = mkdtempSync(join(tmpdir(), 'vfile-engine-'));
   const socketPath = join(directory, 'docker.sock');
-  const answers = new Map<string, Answer>();
+  const answers = new Map() as Answers;
   const answer = (call: string, status: number, body: unknown) =>
     answers.set(call, { status, text: JSON.stringify(body) });
   let engine: Awaited<ReturnType<typeof startFakeEngine>>;
@@ -144,6 +146,7 @@ describe("Docker's API as the Swarm sees it", () => {
     expect(found.map(({ id }) => id)).toEqual(['s1']);
     expect(found[0]).toMatchObject({
       constraints: ['node.id!=a'],
+      replicas: 1,
       createdAt: Date.parse(created),
     });
     expect(JSON.parse(engine.seen[0]?.query.filters ?? '')).toEqual({ label: ['l=vol1'] });
@@ -160,7 +163,7 @@ describe("Docker's API as the Swarm sees it", () => {
       TaskTemplate: {
         Networks: [{ Target: 'host' }],
         RestartPolicy: { Condition: 'any', Delay: 0 },
-        Placement: { Constraints: ['node.id!=a'] },
+        Placement: { Constraints: ['node.id!=a'], MaxReplicas: 1 },
         ContainerSpec: {
           Image: 'vfile/fileserver:1',
           Command: ['node', 'x.mjs'],
@@ -180,6 +183,44 @@ describe("Docker's API as the Swarm sees it", () => {
         },
       },
     });
+  });
+
+  it('scales a service: all else in it goes back as it came, by the version that was read', async () => {
+    const read = { ...service('s1', { l: '1' }), Version: { Index: 7 } };
+    const Spec = {
+      ...read.Spec,
+      Mode: { Replicated: { Replicas: 1 } },
+      TaskTemplate: { ...read.Spec.TaskTemplate, ForceUpdate: 3, Odd: { a: [1] } },
+      EndpointSpec: { Mode: 'vip' },
+    };
+    answer('GET /services/s1', 200, { ...read, Spec });
+    answer('POST /services/s1/update', 200, { Warnings: null });
+    await swarm.scaleService('s1', 2);
+    const [, update] = engine.seen;
+    expect(update).toMatchObject({ path: '/services/s1/update', query: { version: '7' } });
+    expect(update?.body).toEqual({ ...Spec, Mode: { Replicated: { Replicas: 2 } } });
+    await swarm.scaleService('s1', 2, ['node.id!=b']);
+    const Placement = { Constraints: ['node.id!=b'] };
+    expect(engine.seen.at(-1)?.body).toMatchObject({ TaskTemplate: { Placement, ForceUpdate: 3 } });
+    const before = engine.seen.length;
+    await swarm.scaleService('s1', 1, ['node.id!=a']);
+    expect(engine.seen.slice(before).map(({ method }) => method)).toEqual(['GET']);
+  });
+
+  it('reads a service again when others changed it meanwhile, a few times', async () => {
+    const read = service('s1', {});
+    answer('GET /services/s1', 200, { ...read, Spec: { ...read.Spec, Mode: { Replicated: {} } } });
+    const refused = JSON.stringify({ message: 'rpc error: code = Unknown desc = update out of sequence' });
+    let races = 2;
+    answers.set('POST /services/s1/update', () => {
+      races -= 1;
+      return races < 0 ? { status: 200, text: '{}' } : { status: 500, text: refused };
+    });
+    await swarm.scaleService('s1', 2);
+    expect(engine.seen.map(({ method }) => method)).toEqual(['GET', 'POST', 'GET', 'POST', 'GET', 'POST']);
+    races = 1_000;
+    await expect(swarm.scaleService('s1', 2)).rejects.toMatchObject({ code: 'conflict' });
+    await expect(swarm.scaleService('s9', 2)).rejects.toMatchObject({ code: 'not_found' });
   });
 
   it('a config that exists is read', async () => {

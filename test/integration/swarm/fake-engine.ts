@@ -15,10 +15,13 @@ export interface Answer {
   readonly text: string;
 }
 
+/** By `METHOD path`; a function is asked anew for each request. */
+export type Answers = Map<string, Answer | (() => Answer)>;
+
 /** An engine's API on a unix socket that records requests and answers from a table of `METHOD path`. */
 export async function startFakeEngine(
   socketPath: string,
-  answers: ReadonlyMap<string, Answer>,
+  answers: Answers,
 ): Promise<{ seen: SeenRequest[]; stop(): Promise<void> }> {
   const seen: SeenRequest[] = [];
   const server = createServer(async (request, response) => {
@@ -27,7 +30,9 @@ export async function startFakeEngine(
     const body: unknown = length > 0 ? await json(request) : undefined;
     const method = request.method ?? '';
     seen.push({ method, path: url.pathname, query: Object.fromEntries(url.searchParams), body });
-    const answer = answers.get(`${method} ${url.pathname}`) ?? { status: 404, text: '{"message":"no such"}' };
+    const found = answers.get(`${method} ${url.pathname}`);
+    const missing = { status: 404, text: '{"message":"no such"}' };
+    const answer = typeof found === 'function' ? found() : (found ?? missing);
     response.writeHead(answer.status, { 'content-type': 'application/json' }).end(answer.text);
   });
   await new Promise<void>((resolve) => server.listen(socketPath, resolve));

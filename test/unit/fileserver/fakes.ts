@@ -75,6 +75,9 @@ export class Bench {
   /** Whether NULL calls are answered. */
   answers = true;
   disk: 'writable' | 'full' | 'broken' = 'writable';
+  /** Whether the disk is there, and whether it can appear later. */
+  attached = true;
+  receives = true;
   capacity = { size: 1_000, used: 100 };
   /** Addresses in the records of clients. */
   records: string[] = [];
@@ -186,6 +189,7 @@ export class Bench {
 
   #launcher(): ServerLauncher {
     return {
+      warm: async () => void this.events.push('warm'),
       start: async (epoch, tells) => {
         this.events.push('start');
         this.epochs.push(epoch);
@@ -205,6 +209,8 @@ export class Bench {
           throw new VolumeError('unavailable', 'the disk does not accept writes: EIO');
         return this.disk;
       },
+      attached: async () => this.attached,
+      receivesMounts: async () => this.receives,
       prepare: async ({ servedBefore }) => void this.events.push(`prepare${servedBefore ? ' served' : ''}`),
       cleanRecords: async (mayReturn) => {
         const kept = this.records.filter(mayReturn);

@@ -51,8 +51,8 @@ describe('the mount of the block volume', () => {
   ].join('\n');
 
   it.each([
-    ['/export-root', { type: 'ext4', source: '/dev/loop0' }],
-    ['/with blank', { type: 'xfs', source: '/dev/loop2' }],
+    ['/export-root', { type: 'ext4', source: '/dev/loop0', tags: ['shared:1'] }],
+    ['/with blank', { type: 'xfs', source: '/dev/loop2', tags: [] }],
     ['/export', undefined],
     ['/export-root/', undefined],
   ])('%s', (path, mount) => {

@@ -56,6 +56,12 @@ describe('options of a volume on vDVS', () => {
     );
   });
 
+  it.each(['vdvs', 'vdvs:latest', 'vsphere:0.1'])('attach is not for users to choose on %s', (driver) => {
+    expect(() => checkOptions({ attach: 'now' }, driver)).toThrow(
+      /unknown option attach=now; valid options: /,
+    );
+  });
+
   it('a clone asks for the base volume of its source, and for no size of its own', () => {
     expect(checkOptions({ 'clone-from': 'shared', access: 'read-only' }, 'vdvs')).toMatchObject({
       access: 'read-only',

@@ -10,10 +10,19 @@ describe('settings of vFile', () => {
       baseDriver: 'vdvs',
       lingerMs: 30_000,
       serverLeaseMs: 5_000,
+      standby: true,
+      standbyAfterMs: 10_000,
       nfsPorts: { first: 20_490, count: 4_000 },
       log: { level: 'info' },
     });
     expect(Object.isFrozen(settings)).toBe(true);
+  });
+
+  it('turn standbys off, or have them at once', () => {
+    const settings = readVfileSettings({ VFILE_STANDBY: 'false', VFILE_STANDBY_AFTER_SECONDS: '0' });
+    expect(settings).toMatchObject({ standby: false, standbyAfterMs: 0 });
+    const wrong = () => readVfileSettings({ VFILE_STANDBY: 'yes', VFILE_STANDBY_AFTER_SECONDS: '3601' });
+    expect(wrong).toThrow(/VFILE_STANDBY="yes".*VFILE_STANDBY_AFTER_SECONDS="3601"/);
   });
 
   it('come from the file, and the environment goes before it', () => {

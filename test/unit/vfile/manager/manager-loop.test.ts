@@ -63,11 +63,12 @@ describe('the manager', () => {
     expect(await c.untilState('shared', 'Mounted')).toBeLessThan(100);
     await c.clock.advance(40_000);
     expect((await c.status('shared'))?.state).toBe('Mounted');
-    expect(c.steps('shared')).toEqual(['checkBase', 'createBase', 'createService']);
+    expect(c.steps('shared')).toEqual(['checkBase', 'createBase', 'createService', 'scaleService']);
   });
 
   it('nothing changes, nothing is written: an idle cluster does not keep the store busy', async () => {
     await mounted();
+    await c.untilStandby('shared');
     await c.clock.advance(1_000);
     const before = (await c.store.list('/')).revision;
     await c.clock.advance(95_000);
@@ -271,6 +272,8 @@ describe('the manager', () => {
       mounts: [],
       capabilities: [],
       constraints: [],
+      replicas: 1,
+      maxReplicasPerNode: 1,
       stopGraceMs: 0,
     });
     await c.swarm.createService(service('ours', 'cluster'));

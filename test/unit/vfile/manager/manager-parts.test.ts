@@ -131,6 +131,8 @@ describe("the manager's view of the Swarm", () => {
     mounts: [],
     capabilities: [],
     constraints: [],
+    replicas: 1,
+    maxReplicasPerNode: 1,
     stopGraceMs: 0,
   });
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import type { ServiceState, TaskState } from '../../../../src/swarm/swarm.ts';
 import { nextStatus, sameStatus } from '../../../../src/vfile/manager/next-status.ts';
-import type { Observed, Plan } from '../../../../src/vfile/manager/observed.ts';
+import type { NodeFacts, Observed, Plan } from '../../../../src/vfile/manager/observed.ts';
 import type { VolumeStatus } from '../../../../src/vfile/types.ts';
 
 const started = '2026-01-01T00:00:00.000Z';
@@ -51,7 +52,15 @@ const observed = (patch: Partial<Observed>): Observed => ({
   tasks: [],
   nodes: [],
   memory: {},
-  settings: { baseDriver: 'vdvs', lingerMs: 0, serverLeaseMs: 0, deadNodeMs: 0, startDeadlineMs: 0 },
+  settings: {
+    baseDriver: 'vdvs',
+    lingerMs: 0,
+    serverLeaseMs: 0,
+    deadNodeMs: 0,
+    startDeadlineMs: 0,
+    standby: true,
+    standbyAfterMs: 0,
+  },
   now: moment.monotonic,
   ...patch,
 });
@@ -109,6 +118,33 @@ describe('the status of a volume', () => {
     const memory = { lastClaim: { claim, since: 63_000 } };
     const ended = nextStatus(observed({ status: ordered, server, memory }), mounted, at(4_000));
     expect(ended.lastFailover).toMatchObject({ orderedMs: 150, claimedMs: 3_000, durationMs: 4_000 });
+  });
+
+  it('a failover says whether a standby took over, a new task came, or the server came back', () => {
+    const two = { replicas: 2 } as ServiceState;
+    const one = { replicas: 1 } as ServiceState;
+    const begun = nextStatus(observed({ memory: { unservedSince: 60_000 } }), wait(0), moment);
+    const by = (patch: Partial<Observed>) =>
+      nextStatus(observed({ status: begun, server, ...patch }), mounted, moment).lastFailover?.by;
+    expect(by({ service: two })).toBe('standby');
+    expect(by({ service: one })).toBe('new task');
+    const onSameNode = { ...server, node: 'n1' };
+    expect(by({ service: two, server: onSameNode })).toBe('new task');
+    expect(by({ service: two, server: { ...onSameNode, epoch: 3, instance: 2 } })).toBeUndefined();
+    const memory = { unservedSince: 60_000, replaced: { at: 60_000, taskId: 't1' } };
+    const ordered = nextStatus(observed({ status: begun, memory }), wait(0), moment);
+    expect(by({ status: ordered, service: two })).toBe('new task');
+  });
+
+  it('says where the standby is, also while it takes over', () => {
+    const node = { id: 'n3', host: 'h3', alive: true, state: 'ready', availability: 'active' } as NodeFacts;
+    const tasks = [{ desired: 'running', state: 'running', nodeId: 'n3' } as TaskState];
+    const facts = { service: { replicas: 2 } as ServiceState, nodes: [node], tasks };
+    const standby = { node: 'n3', host: 'h3' };
+    expect(nextStatus(observed({ ...facts, server }), mounted, moment)).toMatchObject({ standby });
+    expect(nextStatus(observed(facts), wait(0), moment)).toMatchObject({ standby });
+    const itself = { ...server, node: 'n3' };
+    expect(nextStatus(observed({ ...facts, server: itself }), mounted, moment)).not.toHaveProperty('standby');
   });
 
   it('the claim of the lost server is no phase of its failover', () => {

@@ -15,7 +15,8 @@ const node = (id: string, patch: Partial<NodeFacts> = {}): NodeFacts => ({
   servers: 0,
   ...patch,
 });
-const place = (nodes: NodeFacts[], avoid?: string) => placeServer({ nodes, baseDriver: 'vdvs', avoid });
+const place = (nodes: NodeFacts[], avoid?: string) =>
+  placeServer({ nodes, baseDriver: 'vdvs', ...(avoid ? { avoid: [avoid] } : {}) });
 
 describe('where a file server may run', () => {
   it.each<[string, NodeFacts[], string | undefined, string[]]>([
@@ -61,6 +62,18 @@ describe('where a file server may run', () => {
     ['nodes that left need no constraint', [node('a', { inSwarm: false }), node('b')], undefined, []],
   ])('%s', (_when, nodes, avoid, constraints) => {
     expect(place(nodes, avoid)).toEqual({ fit: true, constraints });
+  });
+
+  it.each<[string, NodeFacts[], string[]]>([
+    [
+      'two of three, the calmest',
+      [node('a', { leads: 5 }), node('b', { leads: 2 }), node('c')],
+      ['node.id!=a'],
+    ],
+    ['both of two', [node('a', { leads: 5 }), node('b')], []],
+    ['the only one', [node('a', { leads: 5 }), node('b', { availability: 'drain' })], ['node.id!=b']],
+  ])('where a standby is to have a place: %s', (_when, nodes, constraints) => {
+    expect(placeServer({ nodes, baseDriver: 'vdvs', standby: true })).toEqual({ fit: true, constraints });
   });
 
   it('where every node leads something, where its loss costs least', () => {

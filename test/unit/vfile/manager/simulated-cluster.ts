@@ -12,10 +12,32 @@ import { runManager } from '../../../../src/vfile/manager/run-manager.ts';
 import { recordMount, removeMount } from '../../../../src/vfile/mount-records.ts';
 import { readVolume } from '../../../../src/vfile/read-volume.ts';
 import { readVfileSettings } from '../../../../src/vfile/settings.ts';
+import { moveRequestSchema } from '../../../../src/vfile/types.ts';
 
 const leaseMs = 5_000;
 /** From the claim until ganesha serves, in the simulation. */
 const serveMs = 500;
+
+/** After the loss of its host a disk is given to nobody for so long. */
+const fenceMs = 7_500;
+
+/** Disks of volumes: one task at a time has one, those who wait get it in the order in which they came. */
+function simulateDisks() {
+  const queues = new Map<string, (() => void)[]>();
+  /** Resolves when the disk is there; it is let go of when `letGo` resolves. */
+  return async (volume: string, letGo: Promise<void>): Promise<void> => {
+    const queue = queues.get(volume) ?? [];
+    queues.set(volume, queue);
+    await new Promise<void>((resolve) => {
+      queue.push(resolve);
+      if (queue.length === 1) resolve();
+      void letGo.then(() => {
+        queue.splice(queue.indexOf(resolve), 1);
+        queue[0]?.();
+      });
+    });
+  };
+}
 
 /** A whole cluster in memory: store, Swarm, plugins' signs of life, file servers, and managers; time is turned by hand. */
 export function simulateCluster(options: { readonly nodes?: number } = {}) {
@@ -32,12 +54,17 @@ export function simulateCluster(options: { readonly nodes?: number } = {}) {
   /** File servers that hold a claim, by volume. */
   const serving = new Map<string, { nodeId: string; lease: Lease; restart(): Promise<void> }>();
 
-  const program: TaskProgram = ({ nodeId, spec, signal }) => {
+  const attach = simulateDisks();
+  /** Nodes that lost their power. */
+  const dark = new Set<string>();
+
+  const program: TaskProgram = ({ id, nodeId, spec, signal }) => {
     const volume = spec.env.VFILE_VOLUME ?? '';
     const keys = {
       claim: vfileKeys.claim(volume),
       epoch: vfileKeys.epoch(volume),
       server: vfileKeys.server(volume),
+      move: vfileKeys.move(volume),
     };
     const since = () => new Date(clock.now()).toISOString();
     const serve = async (lease: Lease, epoch: number, instance: number) => {
@@ -54,7 +81,24 @@ export function simulateCluster(options: { readonly nodes?: number } = {}) {
       };
       await store.txn([], [{ put: keys.server, value, lease: lease.id }]);
     };
+    // The leader asks a server to make way for the standby: its container ends, and Swarm starts another.
+    const heedMoves = (epoch: number, lease: Lease) => {
+      const look = async () => {
+        const move = moveRequestSchema.safeParse((await store.get(keys.move))?.value);
+        if (!move.success || !move.data.stop || move.data.epoch !== epoch || signal.aborted) return;
+        await store.txn([], [{ delete: keys.server }]);
+        await lease.revoke();
+        swarm.crashTask(id);
+      };
+      store.watch(keys.move, 1, { changes: () => void look(), lost: () => undefined }, signal);
+    };
     const main = async () => {
+      const ended = new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+      await attach(
+        volume,
+        ended.then(() => (dark.has(nodeId) ? clock.sleep(fenceMs) : undefined)),
+      );
+      if (signal.aborted) return;
       const lease = await store.grantLease(leaseMs);
       signal.addEventListener('abort', async () => {
         if (serving.get(volume)?.lease === lease) serving.delete(volume);
@@ -73,6 +117,7 @@ export function simulateCluster(options: { readonly nodes?: number } = {}) {
           ],
         );
         if (done) {
+          heedMoves(epoch, lease);
           serving.set(volume, {
             nodeId,
             lease,
@@ -177,6 +222,7 @@ export function simulateCluster(options: { readonly nodes?: number } = {}) {
     /** The manager's process loses its contact with the store, as in a power cut or partition. */
     cutManager: (self: string) => managers.get(self)?.store.goOffline(),
     cutPower: (id: string) => {
+      dark.add(id);
       nodeLeases.get(id)?.release();
       swarm.cutPower(id);
       managers.get(id)?.store.goOffline();
@@ -195,6 +241,11 @@ export function simulateCluster(options: { readonly nodes?: number } = {}) {
     unmount: (name: string, node: string) => removeMount({ store }, name, node),
     untilState: (name: string, state: string, mostMs?: number) =>
       until(`${name} ${state}`, async () => (await status(name))?.state === state, mostMs),
+    /** @returns the node on which the volume's standby waits. */
+    untilStandby: async (name: string) => {
+      await until(`${name} has a standby`, async () => (await status(name))?.standby);
+      return (await status(name))?.standby?.node ?? '';
+    },
     /** The states that a volume went through, as the manager reported them. */
     states: (name: string) =>
       events.flatMap((event) => (event.type === 'state' && event.volume === name ? [event.to] : [])),

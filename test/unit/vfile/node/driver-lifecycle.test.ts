@@ -173,7 +173,11 @@ describe('volumes on a node', () => {
       await cluster.serve('vol');
       await b.driver.mount('vol', 'id1');
       await b.driver.mount('vol', 'id2');
-      await cluster.status('vol', { state: 'Mounted', serviceName: 'vfile-vol' });
+      await cluster.status('vol', {
+        state: 'Mounted',
+        serviceName: 'vfile-vol',
+        standby: { node: 'n3', host: 'host3' },
+      });
       const volume = await a.driver.get('vol');
       expect(volume).toMatchObject({ name: 'vol', mountpoint: '', createdAt: '2026-01-01T00:00:00.000Z' });
       expect(volume?.status).toMatchObject({
@@ -185,6 +189,7 @@ describe('volumes on a node', () => {
         'Base volume': '_vF_vol',
         'Server node': 'h-10.0.0.1',
         'Server address': '10.0.0.1',
+        'Standby node': 'host3',
       });
       expect((await b.driver.get('vol'))?.mountpoint).toBe('/mnt/vfile/vol');
       expect((await a.driver.list()).map((one) => one.name)).toEqual(['vol']);

@@ -1,0 +1,35 @@
+import { lstat, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { findMount } from './prepare-volume.ts';
+
+/**
+ * What vDVS puts at the mount point of a container whose disk another host still has: a read-only file system with this
+ * file. The disk is mounted on top of it as soon as it is free.
+ */
+export const placeholderName = '.vdvs-not-attached';
+
+/**
+ * Whether the disk is there. Base volumes of other drivers never have the file. Whatever else the look finds wrong is for
+ * those to say who use the disk.
+ */
+export async function isAttached(exportRoot: string): Promise<boolean> {
+  try {
+    await lstat(join(exportRoot, placeholderName));
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+/**
+ * Whether a disk that the host mounts now appears in this container: it does when the mount at `exportRoot` receives
+ * mounts from the host (`master:`, or `shared:` when it passes its own on as well).
+ * @param mountInfoPath where the kernel lists mounts; tests give their own.
+ */
+export async function receivesMounts(
+  exportRoot: string,
+  mountInfoPath = '/proc/self/mountinfo',
+): Promise<boolean> {
+  const mount = findMount(await readFile(mountInfoPath, 'utf8'), exportRoot);
+  return mount?.tags.some((tag) => /^(master|shared):/.test(tag)) ?? false;
+}

@@ -1,0 +1,142 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { isAttached, placeholderName, receivesMounts } from '../../../src/fileserver/attachment.ts';
+import { vfileKeys } from '../../../src/vfile/keys.ts';
+import { Bench, volume } from './fakes.ts';
+
+describe('a file server whose disk is not there yet', () => {
+  let bench: Bench;
+  beforeEach(() => {
+    bench = new Bench();
+    bench.attached = false;
+  });
+  const arrive = async () => {
+    bench.attached = true;
+    await bench.clock.advance(50);
+  };
+
+  it('claims nothing and touches nothing, however long it takes; it serves as soon as the disk is there', async () => {
+    await bench.start();
+    await bench.clock.advance(3_600_000);
+    expect([bench.outcome, bench.events]).toEqual(['running', ['warm']]);
+    expect(await bench.value('claim')).toBeUndefined();
+    await arrive();
+    expect(bench.events).toEqual(['warm', 'prepare', 'start']);
+    expect(await bench.value('server')).toMatchObject({ node: 'n1', address: '10.0.0.1', epoch: 1 });
+  });
+
+  it('waits for the claim of the last server to run out when the disk is there sooner', async () => {
+    const lease = await bench.store.grantLease(5_000);
+    const value = { v: 1, node: 'n9', epoch: 1, since: '' };
+    const epoch = { put: vfileKeys.epoch(volume), value: { v: 1, epoch: 1 } };
+    await bench.store.txn([], [{ put: vfileKeys.claim(volume), value, lease: lease.id }, epoch]);
+    await bench.start();
+    await arrive();
+    expect(bench.events).toEqual(['warm', 'prepare served']);
+    await lease.revoke();
+    await bench.clock.advance(50);
+    expect(await bench.value('server')).toMatchObject({ node: 'n1', epoch: 2 });
+  });
+
+  it('takes over also when its plugin shows no sign of life at that moment', async () => {
+    await bench.start();
+    await bench.clock.advance(1_000);
+    await bench.dropNode('n1');
+    await arrive();
+    expect(await bench.value('server')).toMatchObject({ address: '10.0.0.1' });
+  });
+
+  it('ends at once when it is asked to', async () => {
+    await bench.start();
+    await bench.stop();
+    expect([bench.outcome, bench.processes]).toEqual(['stopped', []]);
+  });
+
+  it('ends at once also while the store is out of reach', async () => {
+    bench.own.goOffline();
+    await bench.start();
+    await bench.stop();
+    expect(bench.outcome).toBe('stopped');
+  });
+
+  it('ends when the volume is gone', async () => {
+    await bench.start();
+    await bench.store.txn([], [{ delete: vfileKeys.spec(volume) }]);
+    await bench.clock.advance(50);
+    expect(bench.outcome).toMatchObject({ code: 'not_found' });
+  });
+
+  it('stays while another one serves, though the disk could never appear in it; then makes way', async () => {
+    bench.receives = false;
+    await bench.store.txn([], [{ put: vfileKeys.server(volume), value: { v: 1 } }]);
+    await bench.start();
+    await bench.clock.advance(60_000);
+    expect(bench.outcome).toBe('running');
+    await bench.store.txn([], [{ delete: vfileKeys.server(volume) }]);
+    await bench.clock.advance(4_900);
+    expect(bench.outcome).toBe('running');
+    await bench.clock.advance(200);
+    expect(bench.outcome).toMatchObject({
+      code: 'unavailable',
+      message: expect.stringContaining('cannot appear in this container'),
+    });
+  });
+});
+
+describe('a file server that serves', () => {
+  it('ends when its disk is taken away, and lets go of the volume', async () => {
+    const bench = new Bench();
+    await bench.start();
+    bench.attached = false;
+    await bench.clock.advance(1_000);
+    expect(bench.outcome).toMatchObject({
+      code: 'unavailable',
+      message: expect.stringContaining('taken away'),
+    });
+    expect([bench.events.at(-1), await bench.value('claim')]).toEqual(['kill', undefined]);
+  });
+
+  it('stops in its own time when the leader asks this very server to make way for the standby', async () => {
+    const bench = new Bench();
+    const ask = (epoch: number, stop: boolean) =>
+      bench.store.txn([], [{ put: vfileKeys.move(volume), value: { v: 1, epoch, at: '', stop } }]);
+    await bench.start();
+    await ask(1, false);
+    await ask(7, true);
+    await bench.clock.advance(1_000);
+    expect(bench.outcome).toBe('running');
+    await ask(1, true);
+    await bench.clock.advance(1_000);
+    expect([bench.outcome, bench.events.at(-1)]).toEqual(['stopped', 'term']);
+    expect(await bench.value('claim')).toBeUndefined();
+  });
+});
+
+describe('whether the disk is there', () => {
+  let root = '';
+  beforeEach(async () => {
+    root = await mkdtemp(join(tmpdir(), 'vfile-attachment-'));
+  });
+  afterEach(() => rm(root, { recursive: true }));
+
+  it('it is unless the placeholder says otherwise', async () => {
+    expect(await isAttached(root)).toBe(true);
+    await writeFile(join(root, placeholderName), '');
+    expect(await isAttached(root)).toBe(false);
+  });
+
+  it.each([
+    ['shared:12 master:7', true],
+    ['master:7', true],
+    ['shared:12', true],
+    ['', false],
+  ])('with mount tags "%s" it can appear later: %s', async (tags, expected) => {
+    const mountInfo = join(root, 'mountinfo');
+    const fields = ['40 22 0:50 / /export-root ro,relatime', tags, '- tmpfs none ro'];
+    await writeFile(mountInfo, `${fields.filter((one) => one !== '').join(' ')}\n`);
+    expect(await receivesMounts('/export-root', mountInfo)).toBe(expected);
+    expect(await receivesMounts('/elsewhere', mountInfo)).toBe(false);
+  });
+});
