@@ -38,6 +38,13 @@ export interface BlockVolumeParts {
   readonly failAt?: FailurePoint;
 }
 
+/** A volume, what the service says of it, and the lease of this node that it is attached under. */
+export interface Granted {
+  readonly id: VolumeId;
+  readonly lease: string;
+  readonly grant: Grant;
+}
+
 /** From a record to a mounted file system and back. Not for two calls on one volume at once. */
 export interface BlockVolumes {
   mountpoint(id: VolumeId): string;
@@ -51,8 +58,13 @@ export interface BlockVolumes {
   /**
    * As `open`, on top of a placeholder and with what the service has granted already. Containers see the mount point: the
    * disk appears there only when it is as its users shall see it.
+   * @param note called just before: from then on containers may use the disk, whatever becomes of this process.
    */
-  openGranted(id: VolumeId, lease: string, grant: Grant, signal: AbortSignal): Promise<LiveMount>;
+  openGranted(
+    granted: Granted,
+    note: (mount: LiveMount) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<LiveMount>;
   /** Unmounts and gives the attachment back; forces what does not end. */
   close(mount: LiveMount): Promise<void>;
   /**
@@ -144,9 +156,9 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
   };
 
   const useGrant = async (
-    { id, lease, grant }: { id: VolumeId; lease: string; grant: Grant },
-    deferred: boolean,
+    { id, lease, grant }: Granted,
     signal: AbortSignal,
+    note?: (mount: LiveMount) => Promise<void>,
   ): Promise<LiveMount> => {
     const folder = parts.datastores.get(grant.location.datastore);
     if (folder === undefined) {
@@ -155,7 +167,7 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
     const device = await loops.open(join(folder, grant.location.file));
     try {
       parts.failAt?.('attach.opened');
-      const aside = deferred ? asideOf(id) : mountpointOf(id);
+      const aside = note ? asideOf(id) : mountpointOf(id);
       await preparation.prepare({ device, mountpoint: aside, lease, grant }, signal);
       parts.failAt?.('format.made');
       signal.throwIfAborted();
@@ -169,12 +181,17 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
         ids: {},
         inherited: new Set(),
       };
+      if (!note) {
+        await mountDevice(grant, mount, signal);
+        return mount;
+      }
       const { formatted, growing } = grant.record;
+      if (!formatted || growing) await finishAside(grant, { ...mount, mountpoint: aside }, signal);
       const finished: Grant = { ...grant, record: { ...grant.record, formatted: true, growing: false } };
-      if (deferred && (!formatted || growing))
-        await finishAside(grant, { ...mount, mountpoint: aside }, signal);
-      await mountDevice(deferred ? finished : grant, mount, signal);
-      return deferred ? { ...mount, deferred } : mount;
+      await note(mount);
+      parts.failAt?.('deferred.noted');
+      await mountDevice(finished, mount, signal);
+      return mount;
     } catch (thrown) {
       await loops.close(device);
       throw thrown;
@@ -182,13 +199,13 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
   };
 
   const openGranted = async (
-    granted: { id: VolumeId; lease: string; grant: Grant },
-    deferred: boolean,
+    granted: Granted,
     signal: AbortSignal,
+    note?: (mount: LiveMount) => Promise<void>,
   ): Promise<LiveMount> => {
     const { id, grant } = granted;
     try {
-      return await useGrant(granted, deferred, signal);
+      return await useGrant(granted, signal, note);
     } catch (thrown) {
       await grants.giveBack(id, grant.epoch, false);
       const error = toVolumeError(thrown);
@@ -200,7 +217,7 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
 
   return {
     mountpoint: mountpointOf,
-    openGranted: (id, lease, grant, signal) => openGranted({ id, lease, grant }, true, signal),
+    openGranted: (granted, note, signal) => openGranted(granted, signal, note),
     async usable(mount) {
       if (!(await isMounted(mount.mountpoint))) return false;
       // The guard gives up a lease before it shuts anything down: who asks later is told.
@@ -218,7 +235,7 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
         throw thrown;
       });
       parts.failAt?.('attach.granted');
-      return await openGranted({ id, lease, grant }, false, signal);
+      return await openGranted({ id, lease, grant }, signal);
     },
     async abandon(mount) {
       await filesystems.sync(mount.mountpoint).catch(() => undefined);

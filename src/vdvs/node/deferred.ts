@@ -3,14 +3,13 @@ import { toVolumeError } from '../../lib/errors.ts';
 import type { FailurePoint } from '../../lib/failure-point.ts';
 import type { KeyedQueue } from '../../lib/keyed-queue.ts';
 import type { Log } from '../../lib/log.ts';
-import type { Grant } from '../api.ts';
 import { renderVolumeName } from '../names.ts';
 import type { VolumeId } from '../types.ts';
-import type { BlockVolumes } from './block-volumes.ts';
+import type { BlockVolumes, Granted } from './block-volumes.ts';
 import type { Grants } from './grants.ts';
 import type { Guard } from './guard-port.ts';
 import type { LoopDevices } from './loop-devices.ts';
-import { isLive, type MountTable, type WaitingMount } from './mount-table.ts';
+import { isLive, type LiveMount, type MountTable, type WaitingMount } from './mount-table.ts';
 
 /** What waiting for disks needs. */
 export interface DeferredParts {
@@ -98,21 +97,25 @@ export function createDeferred(parts: DeferredParts): Deferred {
   const takeUp = async (
     id: VolumeId,
     waiter: Waiter,
-    granted: { lease: string; grant: Grant; lost: AbortSignal },
+    granted: Granted,
+    lost: AbortSignal,
   ): Promise<boolean> => {
-    const { lease, grant, lost } = granted;
-    if (!wanted(id) || waiter.calledOff.signal.aborted) {
+    const { grant } = granted;
+    const use = wanted(id);
+    if (!use || waiter.calledOff.signal.aborted) {
       // Called off at the very moment. The disk was not opened: what was clean is clean still.
       await grants.giveBack(id, grant.epoch, grant.clean);
       return false;
     }
     parts.failAt?.('deferred.granted');
     const signal = AbortSignal.any([lost, waiter.calledOff.signal]);
-    const mount = await volumes.openGranted(id, lease, grant, signal);
-    const use = table.use(id);
+    const { ids, inherited } = use;
+    const note = (mount: LiveMount) => table.put({ ...mount, ids, inherited, deferred: true });
+    const mount = await volumes.openGranted(granted, note, signal).catch(async (thrown) => {
+      await table.put(use);
+      throw thrown;
+    });
     waiters.delete(renderVolumeName(id));
-    // Users may not have come or gone, this being the volume's turn.
-    await table.put({ ...mount, ids: use?.ids ?? {}, inherited: use?.inherited ?? new Set() });
     parts.failAt?.('deferred.attached');
     log.info('attached', { volume: renderVolumeName(id), device: mount.device });
     return true;
@@ -132,16 +135,17 @@ export function createDeferred(parts: DeferredParts): Deferred {
       return pauses.laterMs / 2;
     };
     const lost = parts.leaseSignal();
-    const granted = { lease: '', lost };
-    let grant: Grant;
+    // The first question is answered at once: users learn why they wait.
+    const standMs = waiter.reason === '' ? 0 : times.standMs;
+    let granted: Granted;
     try {
       const device = await isHeld(key);
       if (device !== undefined) {
         because(id, waiter, `processes of this host still hold ${device}, an earlier mount of the disk`);
         return times.lookMs;
       }
-      granted.lease = await guard.lease(times.leaseMs);
-      grant = await grants.attachOnce(id, granted.lease, times.standMs);
+      const lease = await guard.lease(times.leaseMs);
+      granted = { id, lease, grant: await grants.attachOnce(id, lease, standMs) };
     } catch (thrown) {
       const error = toVolumeError(thrown);
       if (!error.retry) return later(thrown);
@@ -149,13 +153,13 @@ export function createDeferred(parts: DeferredParts): Deferred {
       if (error.code === 'busy') {
         pauses.soonMs = times.soonMs.first;
         // The next question stands at once, unless this one did not stand at all.
-        return Math.max(0, times.lookMs - (clock.monotonic() - asked));
+        return standMs === 0 ? 0 : Math.max(0, times.lookMs - (clock.monotonic() - asked));
       }
       pauses.soonMs = Math.min(pauses.soonMs * 2, times.soonMs.longest);
       return pauses.soonMs / 2;
     }
     try {
-      return (await queue.run(key, () => takeUp(id, waiter, { ...granted, grant }))) || 0;
+      return (await queue.run(key, () => takeUp(id, waiter, granted, lost))) || 0;
     } catch (thrown) {
       if (lost.aborted) return times.lookMs;
       // A disk that cannot be used here is left to other hosts for a while.

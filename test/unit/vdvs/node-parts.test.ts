@@ -178,6 +178,7 @@ describe('inspect', () => {
     const attached = { node: 'n', host: 'bob', epoch: 1, since: '2026-01-02T00:00:00.000Z' };
     expect(inspectStatus({ record, attached, allocatedBytes: 5 * 2 ** 20 })).toEqual({
       access: 'read-only',
+      attach: 'at-once',
       'attach-as': 'persistent',
       capacity: { size: '1gb', allocated: '5mb' },
       'clone-from': 'None',
