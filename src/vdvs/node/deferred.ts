@@ -101,21 +101,27 @@ export function createDeferred(parts: DeferredParts): Deferred {
     lost: AbortSignal,
   ): Promise<boolean> => {
     const { grant } = granted;
+    const key = renderVolumeName(id);
     const use = wanted(id);
-    if (!use || waiter.calledOff.signal.aborted) {
-      // Called off at the very moment. The disk was not opened: what was clean is clean still.
+    if (!use || lost.aborted || waiter.calledOff.signal.aborted) {
+      // Called off, or fenced, at the very moment. The disk was not opened: what was clean is clean still.
       await grants.giveBack(id, grant.epoch, grant.clean);
       return false;
     }
     parts.failAt?.('deferred.granted');
     const signal = AbortSignal.any([lost, waiter.calledOff.signal]);
     const { ids, inherited } = use;
-    const note = (mount: LiveMount) => table.put({ ...mount, ids, inherited, deferred: true });
+    const note = async (mount: LiveMount) => {
+      waiter.calledOff.signal.throwIfAborted();
+      // From now on it is unmounted in peace: containers may have written to it.
+      waiters.delete(key);
+      await table.put({ ...mount, ids, inherited, deferred: true });
+    };
     const mount = await volumes.openGranted(granted, note, signal).catch(async (thrown) => {
+      waiters.set(key, waiter);
       await table.put(use);
       throw thrown;
     });
-    waiters.delete(renderVolumeName(id));
     parts.failAt?.('deferred.attached');
     log.info('attached', { volume: renderVolumeName(id), device: mount.device });
     return true;
@@ -161,7 +167,7 @@ export function createDeferred(parts: DeferredParts): Deferred {
     try {
       return (await queue.run(key, () => takeUp(id, waiter, granted, lost))) || 0;
     } catch (thrown) {
-      if (lost.aborted) return times.lookMs;
+      if (lost.aborted || waiter.calledOff.signal.aborted) return times.lookMs;
       // A disk that cannot be used here is left to other hosts for a while.
       return later(thrown);
     }
