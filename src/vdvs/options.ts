@@ -18,12 +18,14 @@ const defaultSizeBytes = 100 * 2 ** 20;
 const diskformats = ['thin', 'zeroedthick', 'eagerzeroedthick'] as const;
 const attachModes = ['independent_persistent', 'persistent'] as const;
 const accessModes = ['read-write', 'read-only'] as const;
+const attachTimes = ['at-once', 'deferred'] as const;
 const known = [
   'size',
   'fstype',
   'diskformat',
   'attach-as',
   'access',
+  'attach',
   'clone-from',
   'vsan-policy-name',
   'policy',
@@ -93,6 +95,7 @@ export function parseBlockOptions(raw: RawOptions): BlockOptions {
   if (sizeBytes < minBytes) {
     throw invalid('size', raw.size ?? '', `at least ${renderSize(minBytes)} with fstype ${fstype}`);
   }
+  const attach = oneOf('attach', raw.attach, attachTimes);
   const uid = wholeNumber('uid', raw.uid);
   const gid = wholeNumber('gid', raw.gid);
   const mode = permissions(raw.mode);
@@ -102,6 +105,7 @@ export function parseBlockOptions(raw: RawOptions): BlockOptions {
     diskformat: oneOf('diskformat', raw.diskformat, diskformats) ?? 'thin',
     attachAs: oneOf('attach-as', raw['attach-as'], attachModes) ?? 'independent_persistent',
     access: oneOf('access', raw.access, accessModes) ?? 'read-write',
+    ...(attach === undefined ? {} : { attach }),
     ...(cloneFrom === undefined ? {} : { cloneFrom }),
     ...(policy === undefined ? {} : { policy }),
     ...(uid === undefined ? {} : { uid }),
@@ -116,6 +120,7 @@ const shown: { readonly [Key in keyof BlockOptions]-?: { option: string; given: 
   diskformat: { option: 'diskformat', given: ['diskformat'] },
   attachAs: { option: 'attach-as', given: ['attach-as'] },
   access: { option: 'access', given: ['access'] },
+  attach: { option: 'attach', given: ['attach'] },
   cloneFrom: { option: 'clone-from', given: ['clone-from'] },
   policy: { option: 'policy', given: ['policy', 'vsan-policy-name'] },
   uid: { option: 'uid', given: ['uid'] },
@@ -130,15 +135,24 @@ function render(key: string, value: unknown): string {
 }
 
 /**
- * What a second create asks for that the existing volume does not have. An option that is not given asks for nothing.
+ * Options as a second create leaves them: a volume for which nobody ever said when a mount answers takes on what is asked
+ * now, because volumes exist that were made before there was that choice. A choice that was made stays.
+ */
+export function withAttachOf(existing: BlockOptions, raw: RawOptions): BlockOptions {
+  const { attach } = parseBlockOptions(raw);
+  return existing.attach !== undefined || attach === undefined ? existing : { ...existing, attach };
+}
+
+/**
+ * What a second create asks for that the existing volume does not have. An option that is not given asks for nothing, and
+ * `attach` is no difference to a volume that has none (see `withAttachOf`).
  * @returns for example `size is 1gb, not 2gb`; `undefined` when there is no difference.
  */
 export function differenceTo(existing: BlockOptions, raw: RawOptions): string | undefined {
   const asked = parseBlockOptions(raw);
+  const had = withAttachOf(existing, raw);
   const differences = (Object.keys(shown) as (keyof BlockOptions)[])
-    .filter(
-      (key) => shown[key].given.some((option) => raw[option] !== undefined) && asked[key] !== existing[key],
-    )
-    .map((key) => `${shown[key].option} is ${render(key, existing[key])}, not ${render(key, asked[key])}`);
+    .filter((key) => shown[key].given.some((option) => raw[option] !== undefined) && asked[key] !== had[key])
+    .map((key) => `${shown[key].option} is ${render(key, had[key])}, not ${render(key, asked[key])}`);
   return differences.length > 0 ? differences.join(', ') : undefined;
 }

@@ -24,6 +24,11 @@ export interface ServiceClient {
   remove(id: VolumeId): Promise<void>;
   /** Waits up to `waitMs` for another holder to let go. @throws VolumeError `busy` naming the holder. */
   attach(id: VolumeId, lease: string, waitMs: number): Promise<Grant>;
+  /**
+   * As `attach`, one question of a few seconds at most: a manager that dies while one waits there is noticed only after
+   * `waitMs` and some patience. Whoever asks again at once is in time for a volume that gets free meanwhile.
+   */
+  attachOnce(id: VolumeId, lease: string, waitMs: number): Promise<Grant>;
   detach(id: VolumeId, epoch: number, clean: boolean): Promise<void>;
   formatted(id: VolumeId, epoch: number): Promise<void>;
 }
@@ -42,7 +47,18 @@ export function createServiceClient(parts: ServiceClientParts): ServiceClient {
   const post = (id: VolumeId, action: string, body: unknown) =>
     call({ method: 'POST', path: pathOf(id, action), body, schema: doneSchema, ...times });
 
+  const attachOnce = (id: VolumeId, lease: string, waitMs: number) =>
+    call({
+      method: 'POST',
+      path: pathOf(id, 'attach'),
+      body: { lease, host, waitMs: Math.round(waitMs) },
+      schema: grantSchema,
+      patienceMs: waitMs + times.patienceMs,
+      deadlineMs: waitMs + times.deadlineMs,
+    });
+
   return {
+    attachOnce,
     self: () => call({ method: 'GET', path: `${apiPrefix}/self`, schema: selfSchema, ...times }),
     create: (id, options) =>
       call({
@@ -81,14 +97,7 @@ export function createServiceClient(parts: ServiceClientParts): ServiceClient {
       for (const until = clock.monotonic() + waitMs; ; ) {
         const piece = Math.max(0, Math.min(times.pollMs, until - clock.monotonic()));
         try {
-          return await call({
-            method: 'POST',
-            path: pathOf(id, 'attach'),
-            body: { lease, host, waitMs: Math.round(piece) },
-            schema: grantSchema,
-            patienceMs: piece + times.patienceMs,
-            deadlineMs: piece + times.deadlineMs,
-          });
+          return await attachOnce(id, lease, piece);
         } catch (thrown) {
           const retry = thrown instanceof VolumeError && ['busy', 'unavailable'].includes(thrown.code);
           const now = clock.monotonic();

@@ -13,6 +13,8 @@ export interface BlockOptions {
   readonly diskformat: 'thin' | 'zeroedthick' | 'eagerzeroedthick';
   readonly attachAs: 'independent_persistent' | 'persistent';
   readonly access: 'read-write' | 'read-only';
+  /** When a mount answers; absent when nobody asked for anything, which means `at-once`. See `node/deferred.ts`. */
+  readonly attach?: 'at-once' | 'deferred' | undefined;
   readonly cloneFrom?: string | undefined;
   readonly policy?: string | undefined;
   readonly uid?: number | undefined;
@@ -36,6 +38,7 @@ export const volumeRecordSchema = z.object({
     diskformat: z.enum(['thin', 'zeroedthick', 'eagerzeroedthick']),
     attachAs: z.enum(['independent_persistent', 'persistent']),
     access: z.enum(['read-write', 'read-only']),
+    attach: z.enum(['at-once', 'deferred']).optional(),
     cloneFrom: z.string().optional(),
     policy: z.string().optional(),
     uid: z.number().int().optional(),

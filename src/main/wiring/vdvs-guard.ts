@@ -11,7 +11,7 @@ import { createFence } from '../../vdvs/guard/fence.ts';
 import { createNodeGuard, type NodeGuard } from '../../vdvs/guard/guard.ts';
 import { createGuardStateFile } from '../../vdvs/guard/guard-state.ts';
 import { createMainProcess, type Forked } from '../../vdvs/guard/main-process.ts';
-import { mountsBelow, parseMountinfo } from '../../vdvs/node/mountinfo.ts';
+import { disksBelow, parseMountinfo } from '../../vdvs/node/mountinfo.ts';
 import { readPluginSettings } from '../../vdvs/settings.ts';
 
 /** ms for the main process to close all volumes; the engine kills the plugin 10 s after it asked it to end. */
@@ -63,7 +63,7 @@ export async function runVdvsGuard(first: Forked, fork: () => Forked): Promise<v
     state: stateFile,
     bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
     leftovers: () =>
-      mountsBelow(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), settings.mountRoot).map(
+      disksBelow(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), settings.mountRoot).map(
         ({ mountPoint, source }) => ({ mountpoint: mountPoint, device: source }),
       ),
     leaseMs: settings.leaseMs,

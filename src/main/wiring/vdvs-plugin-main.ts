@@ -22,6 +22,7 @@ import { createFilesystems } from '../../vdvs/node/filesystems.ts';
 import { createLoopDevices } from '../../vdvs/node/loop-devices.ts';
 import { openMountTable } from '../../vdvs/node/mount-table.ts';
 import { parseMountinfo } from '../../vdvs/node/mountinfo.ts';
+import { createPlaceholders } from '../../vdvs/node/placeholder.ts';
 import { startVdvsNode } from '../../vdvs/node/start-node.ts';
 import { createServiceClient } from '../../vdvs/service-client.ts';
 import { readPluginSettings } from '../../vdvs/settings.ts';
@@ -91,6 +92,7 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
   };
   void findManagers();
 
+  const readMounts = async () => parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
   const node = await startVdvsNode({
     client: createServiceClient(service),
     growClient: createGrowClient(service),
@@ -99,7 +101,8 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
     loops: createLoopDevices({ run, clock }),
     filesystems: createFilesystems({ run, mountOptions: settings.mountOptions }),
     engine: swarm,
-    readMounts: async () => parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8')),
+    readMounts,
+    placeholders: createPlaceholders({ run, readMounts }),
     nodeId: async () => (await identity.current()).nodeId,
     mountRoot: settings.mountRoot,
     datastores: settings.datastores,

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rmdir } from 'node:fs/promises';
+import { mkdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../lib/clock.ts';
 import { toVolumeError, VolumeError } from '../../lib/errors.ts';
@@ -8,23 +8,27 @@ import type { Grant } from '../api.ts';
 import { renderVolumeName } from '../names.ts';
 import type { ServiceClient } from '../service-client.ts';
 import type { VolumeId } from '../types.ts';
+import { createDiskMounts, type DiskMount } from './disk-mounts.ts';
 import type { Filesystems } from './filesystems.ts';
+import type { Grants } from './grants.ts';
 import type { GrowMount } from './grow.ts';
 import type { Guard } from './guard-port.ts';
 import type { LoopDevices } from './loop-devices.ts';
 import type { LiveMount } from './mount-table.ts';
-import { mountHolding, parseMountinfo } from './mountinfo.ts';
+import type { MountEntry } from './mountinfo.ts';
 import { createDiskPreparation, prepareRoot } from './prepare-disk.ts';
 
 /** What opening and closing volumes needs. */
 export interface BlockVolumeParts {
-  readonly client: ServiceClient;
+  readonly client: Pick<ServiceClient, 'formatted'>;
+  readonly grants: Grants;
   readonly guard: Guard;
   readonly loops: LoopDevices;
   readonly filesystems: Filesystems;
   readonly grow: GrowMount;
   /** Where volumes are mounted: `<mountRoot>/<datastore>/<name>`. */
   readonly mountRoot: string;
+  readonly readMounts: () => Promise<MountEntry[]>;
   /** Folders of the datastores on this host. */
   readonly datastores: ReadonlyMap<string, string>;
   /** Told when the service may hold the volume for this node without use. */
@@ -32,6 +36,13 @@ export interface BlockVolumeParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly failAt?: FailurePoint;
+}
+
+/** A volume, what the service says of it, and the lease of this node that it is attached under. */
+export interface Granted {
+  readonly id: VolumeId;
+  readonly lease: string;
+  readonly grant: Grant;
 }
 
 /** From a record to a mounted file system and back. Not for two calls on one volume at once. */
@@ -44,6 +55,16 @@ export interface BlockVolumes {
    * @param signal aborted when the lease is lost: nothing may be written to the disk any more.
    */
   open(id: VolumeId, attachMs: number, signal: AbortSignal): Promise<LiveMount>;
+  /**
+   * As `open`, on top of a placeholder and with what the service has granted already. Containers see the mount point: the
+   * disk appears there only when it is as its users shall see it.
+   * @param note called just before: from then on containers may use the disk, whatever becomes of this process.
+   */
+  openGranted(
+    granted: Granted,
+    note: (mount: LiveMount) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<LiveMount>;
   /** Unmounts and gives the attachment back; forces what does not end. */
   close(mount: LiveMount): Promise<void>;
   /**
@@ -52,48 +73,23 @@ export interface BlockVolumes {
    */
   abandon(mount: LiveMount): Promise<void>;
   /** Clears away what is left of a mount that was shut down or whose attachment is not ours any more. */
-  retire(mount: { mountpoint: string; device: string }): Promise<void>;
+  retire(mount: DiskMount): Promise<void>;
 }
 
-/** ms: for a lease to be there, for users of a mount to end, and between two looks. */
-const times = { leaseMs: 20_000, busyMs: 15_000, pollMs: 200 } as const;
+/** ms: for a lease to be there, and for users of a mount to end. */
+const times = { leaseMs: 20_000, busyMs: 15_000 } as const;
 
 /** Volumes on this host, by its loop devices and file system tools. */
 export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
-  const { client, guard, loops, filesystems, clock, log } = parts;
+  const { client, grants, guard, loops, filesystems, log } = parts;
 
   const preparation = createDiskPreparation(parts);
+  const { isMounted, unmount, retire } = createDiskMounts(parts);
 
   const mountpointOf = (id: VolumeId) => join(parts.mountRoot, id.datastore, id.name);
 
-  const isMounted = async (mountpoint: string) => {
-    const entries = parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
-    return mountHolding(entries, mountpoint)?.mountPoint === mountpoint;
-  };
-
-  const unmountNow = async (
-    mount: { mountpoint: string; device: string },
-    busyMs: number,
-  ): Promise<boolean> => {
-    const until = clock.monotonic() + busyMs;
-    while (await isMounted(mount.mountpoint)) {
-      if (await filesystems.unmount(mount.mountpoint)) continue;
-      if (clock.monotonic() >= until) return false;
-      await clock.sleep(times.pollMs);
-    }
-    return true;
-  };
-
-  const retire = async (mount: { mountpoint: string; device: string }): Promise<void> => {
-    await guard.shutdown(mount);
-    while (await isMounted(mount.mountpoint)) await filesystems.unmountLazily(mount.mountpoint);
-    if (!(await loops.close(mount.device))) {
-      log.warn('device is still held after its file system was shut down', { device: mount.device });
-    }
-    await guard.release(mount.mountpoint);
-    // Without it nothing can be written into the folder below by mistake.
-    await rmdir(mount.mountpoint).catch(() => undefined);
-  };
+  /** Out of the sight of containers, and below the root, where guard and reconciliation look for mounts. */
+  const asideOf = (id: VolumeId) => join(parts.mountRoot, '.preparing', id.datastore, id.name);
 
   /** Something outside this plugin's sight still holds the file system: stop it from writing. */
   const shutDownHidden = async (mount: LiveMount): Promise<void> => {
@@ -111,13 +107,7 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
     return closed;
   };
 
-  const detachLater = (id: VolumeId, epoch: number, clean: boolean) =>
-    client.detach(id, epoch, clean).catch((thrown) => {
-      parts.onUncertain({ datastore: id.datastore, name: id.name });
-      log.warn('not detached yet', { volume: renderVolumeName(id), error: toVolumeError(thrown).message });
-    });
-
-  const mountDevice = async (grant: Grant, mount: LiveMount): Promise<void> => {
+  const mountDevice = async (grant: Grant, mount: LiveMount, signal: AbortSignal): Promise<void> => {
     const { options, formatted, growing } = grant.record;
     // Before its users may see it as it should be, something has to be written.
     const unfinished = !formatted || growing === true;
@@ -147,17 +137,28 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
         );
       }
       if (readOnly && unfinished) await filesystems.remountReadOnly(mount.mountpoint);
+      signal.throwIfAborted();
     } catch (thrown) {
       await retire(mount);
       throw thrown;
     }
   };
 
+  /** All that has to be written before containers see it; then it is taken away again. */
+  const finishAside = async (grant: Grant, mount: LiveMount, signal: AbortSignal): Promise<void> => {
+    await mountDevice(grant, mount, signal);
+    if (!(await unmount(mount, times.busyMs))) {
+      await retire(mount);
+      throw new VolumeError('busy', `something holds ${mount.mountpoint}`);
+    }
+    await guard.release(mount.mountpoint);
+    await rmdir(mount.mountpoint).catch(() => undefined);
+  };
+
   const useGrant = async (
-    id: VolumeId,
-    lease: string,
-    grant: Grant,
+    { id, lease, grant }: Granted,
     signal: AbortSignal,
+    note?: (mount: LiveMount) => Promise<void>,
   ): Promise<LiveMount> => {
     const folder = parts.datastores.get(grant.location.datastore);
     if (folder === undefined) {
@@ -166,7 +167,8 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
     const device = await loops.open(join(folder, grant.location.file));
     try {
       parts.failAt?.('attach.opened');
-      await preparation.prepare({ device, mountpoint: mountpointOf(id), lease, grant }, signal);
+      const aside = note ? asideOf(id) : mountpointOf(id);
+      await preparation.prepare({ device, mountpoint: aside, lease, grant }, signal);
       parts.failAt?.('format.made');
       signal.throwIfAborted();
       const mount: LiveMount = {
@@ -179,8 +181,16 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
         ids: {},
         inherited: new Set(),
       };
-      await mountDevice(grant, mount);
-      signal.throwIfAborted();
+      if (!note) {
+        await mountDevice(grant, mount, signal);
+        return mount;
+      }
+      const { formatted, growing } = grant.record;
+      if (!formatted || growing) await finishAside(grant, { ...mount, mountpoint: aside }, signal);
+      const finished: Grant = { ...grant, record: { ...grant.record, formatted: true, growing: false } };
+      await note(mount);
+      parts.failAt?.('deferred.noted');
+      await mountDevice(finished, mount, signal);
       return mount;
     } catch (thrown) {
       await loops.close(device);
@@ -188,8 +198,26 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
     }
   };
 
+  const openGranted = async (
+    granted: Granted,
+    signal: AbortSignal,
+    note?: (mount: LiveMount) => Promise<void>,
+  ): Promise<LiveMount> => {
+    const { id, grant } = granted;
+    try {
+      return await useGrant(granted, signal, note);
+    } catch (thrown) {
+      await grants.giveBack(id, grant.epoch, false);
+      const error = toVolumeError(thrown);
+      throw new VolumeError(error.code, `volume ${renderVolumeName(id)}: ${error.message}`, {
+        cause: thrown,
+      });
+    }
+  };
+
   return {
     mountpoint: mountpointOf,
+    openGranted: (granted, note, signal) => openGranted(granted, signal, note),
     async usable(mount) {
       if (!(await isMounted(mount.mountpoint))) return false;
       // The guard gives up a lease before it shuts anything down: who asks later is told.
@@ -201,33 +229,25 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
     retire,
     async open(id, attachMs, signal) {
       const lease = await guard.lease(times.leaseMs);
-      const grant = await client.attach(id, lease, attachMs).catch((thrown) => {
+      const grant = await grants.attach(id, lease, attachMs).catch((thrown) => {
         // It may have been granted all the same, and the answer lost.
         parts.onUncertain(id);
         throw thrown;
       });
       parts.failAt?.('attach.granted');
-      try {
-        return await useGrant(id, lease, grant, signal);
-      } catch (thrown) {
-        await detachLater(id, grant.epoch, false);
-        const error = toVolumeError(thrown);
-        throw new VolumeError(error.code, `volume ${renderVolumeName(id)}: ${error.message}`, {
-          cause: thrown,
-        });
-      }
+      return await openGranted({ id, lease, grant }, signal);
     },
     async abandon(mount) {
       await filesystems.sync(mount.mountpoint).catch(() => undefined);
       await retire(mount);
-      await detachLater(mount, mount.epoch, false);
+      await grants.giveBack(mount, mount.epoch, false);
     },
     async close(mount) {
       let clean = await filesystems.sync(mount.mountpoint).then(
         () => true,
         () => false,
       );
-      if (!(await unmountNow(mount, times.busyMs))) {
+      if (!(await unmount(mount, times.busyMs))) {
         log.warn('mount is still in use, taking it away', { volume: renderVolumeName(mount) });
         clean = false;
         await retire(mount);
@@ -238,7 +258,7 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
         await guard.release(mount.mountpoint);
       }
       await rmdir(mount.mountpoint).catch(() => undefined);
-      await detachLater(mount, mount.epoch, clean);
+      await grants.giveBack(mount, mount.epoch, clean);
       parts.failAt?.('detach.done');
     },
   };

@@ -1,12 +1,19 @@
 import type { VolumeView } from '../api.ts';
 import { renderSize } from '../sizes.ts';
 
-/** What `docker volume inspect` shows under `Status`; keys as users know them. Pure. */
-export function inspectStatus({ record, attached, allocatedBytes }: VolumeView): Record<string, unknown> {
+/**
+ * What `docker volume inspect` shows under `Status`; keys as users know them. Pure.
+ * @param waiting why containers of this host have no disk yet.
+ */
+export function inspectStatus(
+  { record, attached, allocatedBytes }: VolumeView,
+  waiting?: string,
+): Record<string, unknown> {
   const { options } = record;
   return {
     access: options.access,
     'attach-as': options.attachAs,
+    attach: options.attach ?? 'at-once',
     capacity: {
       size: renderSize(options.sizeBytes),
       allocated: allocatedBytes === undefined ? 'unknown' : renderSize(allocatedBytes),
@@ -20,6 +27,7 @@ export function inspectStatus({ record, attached, allocatedBytes }: VolumeView):
     status: attached ? 'attached' : 'detached',
     ...(attached ? { 'attached to VM': attached.host, 'attached since': attached.since } : {}),
     'vsan-policy-name': options.policy ?? 'None',
+    ...(waiting === undefined ? {} : { waiting }),
     ...(record.growing
       ? { growing: 'the file system is smaller than the disk until its host has grown it' }
       : {}),

@@ -5,46 +5,74 @@ import type { Log } from '../../lib/log.ts';
 import { renderVolumeName } from '../names.ts';
 import type { VolumeId } from '../types.ts';
 
-const liveMountSchema = z.object({
+const useSchema = z.object({
   datastore: z.string(),
   name: z.string(),
-  epoch: z.number().int(),
-  /** Lease that the attachment hangs on. */
-  lease: z.string(),
-  device: z.string(),
   mountpoint: z.string(),
-  fstype: z.string(),
   /** Count of each mount ID of the engine. */
   ids: z.record(z.string(), z.number().int().positive()),
 });
 
-/** A volume that is mounted on this node. */
-export type LiveMount = z.infer<typeof liveMountSchema> & {
+const liveMountSchema = useSchema.extend({
+  epoch: z.number().int(),
+  /** Lease that the attachment hangs on. */
+  lease: z.string(),
+  device: z.string(),
+  fstype: z.string(),
+  /** Below it lies a placeholder, which stays when the disk goes: see `deferred.ts`. */
+  deferred: z.boolean().optional(),
+});
+
+interface Inherited {
   /** IDs from before this process began: containers may have gone without a word. */
   inherited: Set<string>;
-};
+}
 
-const fileSchema = z.object({ v: z.literal(1), bootId: z.string(), mounts: z.array(liveMountSchema) });
+/** A volume whose disk is mounted on this node. */
+export type LiveMount = z.infer<typeof liveMountSchema> & Inherited;
+
+/** A volume that containers use while its disk is waited for: a placeholder is mounted. */
+export type WaitingMount = z.infer<typeof useSchema> & Inherited;
+
+/** Whatever containers use here. */
+export type VolumeUse = LiveMount | WaitingMount;
+
+/** Whether its disk is there. */
+export function isLive(use: VolumeUse): use is LiveMount {
+  return 'device' in use;
+}
+
+const fileSchema = z.object({
+  v: z.literal(1),
+  bootId: z.string(),
+  mounts: z.array(liveMountSchema),
+  waiting: z.array(useSchema).default([]),
+});
 
 /** What is mounted here and for whom, kept over restarts of the process (not of the host). */
 export interface MountTable {
+  /** The volume if its disk is mounted. */
   get(id: VolumeId): LiveMount | undefined;
+  /** All whose disks are mounted. */
   all(): LiveMount[];
-  /** Notes a mount or its changed counts; on disk when it resolves. */
-  put(mount: LiveMount): Promise<void>;
+  /** The volume, with its disk or without. */
+  use(id: VolumeId): VolumeUse | undefined;
+  uses(): VolumeUse[];
+  /** Notes a use in the state that it has now, in place of any earlier one; on disk when it resolves. */
+  put(use: VolumeUse): Promise<void>;
   delete(id: VolumeId): Promise<void>;
 }
 
 /** Reads what an earlier process of the same boot left; anything else counts as nothing. */
 export async function openMountTable(parts: { path: string; bootId: string; log: Log }): Promise<MountTable> {
-  const mounts = new Map<string, LiveMount>();
+  const uses = new Map<string, VolumeUse>();
   const text = await readFile(parts.path, 'utf8').catch(() => undefined);
   if (text !== undefined) {
     try {
       const file = fileSchema.parse(JSON.parse(text));
       if (file.bootId === parts.bootId) {
-        for (const mount of file.mounts) {
-          mounts.set(renderVolumeName(mount), { ...mount, inherited: new Set(Object.keys(mount.ids)) });
+        for (const use of [...file.mounts, ...file.waiting]) {
+          uses.set(renderVolumeName(use), { ...use, inherited: new Set(Object.keys(use.ids)) });
         }
       }
     } catch (thrown) {
@@ -56,10 +84,13 @@ export async function openMountTable(parts: { path: string; bootId: string; log:
   let last: Promise<void> = Promise.resolve();
   const save = (): Promise<void> => {
     const write = async () => {
-      const list = [...mounts.values()].map(({ inherited: _inherited, ...mount }) => mount);
+      const plain = <T extends VolumeUse>({ inherited: _inherited, ...use }: T) => use;
+      const all = [...uses.values()];
+      const mounts = all.filter(isLive).map(plain);
+      const waiting = all.filter((use) => !isLive(use)).map(plain);
       await mkdir(dirname(parts.path), { recursive: true });
       // Needs to last over a crash of the process only: no sync.
-      await writeFile(`${parts.path}.new`, JSON.stringify({ v: 1, bootId: parts.bootId, mounts: list }));
+      await writeFile(`${parts.path}.new`, JSON.stringify({ v: 1, bootId: parts.bootId, mounts, waiting }));
       await rename(`${parts.path}.new`, parts.path);
     };
     last = last.then(write, write);
@@ -67,14 +98,19 @@ export async function openMountTable(parts: { path: string; bootId: string; log:
   };
 
   return {
-    get: (id) => mounts.get(renderVolumeName(id)),
-    all: () => [...mounts.values()],
-    put(mount) {
-      mounts.set(renderVolumeName(mount), mount);
+    get(id) {
+      const use = uses.get(renderVolumeName(id));
+      return use && isLive(use) ? use : undefined;
+    },
+    all: () => [...uses.values()].filter(isLive),
+    use: (id) => uses.get(renderVolumeName(id)),
+    uses: () => [...uses.values()],
+    put(use) {
+      uses.set(renderVolumeName(use), use);
       return save();
     },
     delete(id) {
-      mounts.delete(renderVolumeName(id));
+      uses.delete(renderVolumeName(id));
       return save();
     },
   };

@@ -7,15 +7,23 @@ import { renderVolumeName } from '../names.ts';
 import type { ServiceClient } from '../service-client.ts';
 import type { VolumeId } from '../types.ts';
 import type { BlockVolumes } from './block-volumes.ts';
+import type { Deferred } from './deferred.ts';
+import { type EndUse, withoutDisk } from './end-use.ts';
+import type { Grants } from './grants.ts';
 import type { LoopDevices } from './loop-devices.ts';
-import type { LiveMount, MountTable } from './mount-table.ts';
-import { type MountEntry, mountsBelow } from './mountinfo.ts';
+import { isLive, type MountTable, type VolumeUse } from './mount-table.ts';
+import { disksBelow, isPlaceholder, type MountEntry, mountsBelow } from './mountinfo.ts';
+import type { Placeholders } from './placeholder.ts';
 
 /** What putting things right needs. */
 export interface ReconcilerParts {
   readonly client: ServiceClient;
   readonly volumes: BlockVolumes;
+  readonly grants: Grants;
   readonly table: MountTable;
+  readonly placeholders: Placeholders;
+  readonly deferred: Deferred;
+  readonly endUse: EndUse;
   readonly queue: KeyedQueue;
   readonly loops: LoopDevices;
   readonly engine: EngineContainers;
@@ -47,7 +55,7 @@ const times = { roundMs: 5_000, looks: 2 } as const;
 
 /** See `Reconciler`. */
 export function createReconciler(parts: ReconcilerParts): Reconciler {
-  const { client, volumes, table, queue, loops, clock, log } = parts;
+  const { client, volumes, table, placeholders, deferred, endUse, queue, loops, clock, log } = parts;
   const doubtful = new Map<string, VolumeId>();
   const unusedLooks = new Map<string, number>();
 
@@ -64,15 +72,15 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
   /** Gives back an attachment of this node that nothing here uses. */
   const settle = (id: VolumeId) =>
     queue.run(renderVolumeName(id), async () => {
-      const mount = table.get(id);
-      if (mount) {
-        if (Object.keys(mount.ids).length > 0) return;
-        await volumes.close(mount);
-        await table.delete(id);
+      const use = table.use(id);
+      if (use) {
+        if (Object.keys(use.ids).length === 0) await endUse.close(use);
         return;
       }
+      // Whoever asks gives back what comes of it, and says when that is not known.
+      if (deferred.asking(id)) return;
       const held = (await client.get(id))?.attached;
-      if (held && held.node === (await parts.nodeId())) await client.detach(id, held.epoch, false);
+      if (held && held.node === (await parts.nodeId())) await parts.grants.giveBack(id, held.epoch, false);
     });
 
   const settleDoubtful = async () => {
@@ -87,7 +95,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 
   /** Mount IDs of an earlier life whose containers are gone. */
   const dropUnused = async () => {
-    const inherited = table.all().filter((mount) => mount.inherited.size > 0);
+    const inherited = table.uses().filter((use) => use.inherited.size > 0);
     if (inherited.length === 0) return;
     const used = new Set((await parts.engine.volumesInUse()).map(({ volume }) => volume));
     for (const mount of inherited) {
@@ -100,15 +108,27 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
     }
   };
 
-  const drop = async (mount: LiveMount) => {
-    if (table.get(mount) !== mount) return;
-    log.info('no container uses the volume any more', { volume: renderVolumeName(mount) });
-    for (const id of mount.inherited) delete mount.ids[id];
-    mount.inherited.clear();
-    await table.put(mount);
-    if (Object.keys(mount.ids).length > 0) return;
-    await volumes.close(mount);
-    await table.delete(mount);
+  const drop = async (seen: VolumeUse) => {
+    // Its disk may have come or gone since.
+    const use = table.use(seen);
+    if (use?.inherited !== seen.inherited) return;
+    log.info('no container uses the volume any more', { volume: renderVolumeName(use) });
+    for (const id of use.inherited) delete use.ids[id];
+    use.inherited.clear();
+    await table.put(use);
+    if (Object.keys(use.ids).length === 0) await endUse.close(use);
+  };
+
+  /** Of the placeholders, those of containers that may live stay. */
+  const recoverPlaceholders = async () => {
+    const entries = mountsBelow(await parts.readMounts(), parts.mountRoot).filter(isPlaceholder);
+    const places = new Set(entries.map(({ mountPoint }) => mountPoint));
+    for (const use of table.uses()) {
+      // Without it the containers that had it see nothing of what is mounted here, ever.
+      if (!isLive(use) && !places.has(use.mountpoint)) await table.delete(use);
+    }
+    const used = new Set(table.uses().map(({ mountpoint }) => mountpoint));
+    for (const place of places) if (!used.has(place)) await placeholders.remove(place);
   };
 
   const findOwn = async () => {
@@ -120,7 +140,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 
   return {
     async recover(keptLease) {
-      const entries = mountsBelow(await parts.readMounts(), parts.mountRoot);
+      const entries = disksBelow(await parts.readMounts(), parts.mountRoot);
       const kept = new Set<string>();
       for (const mount of table.all()) {
         const there = entries.some(
@@ -133,7 +153,8 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
         }
         // Not mounted any more, its device may be somebody else's by now.
         if (there) await retire(mount, 'its lease is gone');
-        await table.delete(mount);
+        if (mount.deferred) await table.put(withoutDisk(mount));
+        else await table.delete(mount);
       }
       for (const { mountPoint, source } of entries) {
         if (kept.has(source) || table.all().some((mount) => mount.mountpoint === mountPoint)) continue;
@@ -144,6 +165,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
           if (!kept.has(device)) await loops.close(device);
         }
       }
+      await recoverPlaceholders();
     },
 
     async afterFence() {
@@ -152,7 +174,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
           queue.run(renderVolumeName(mount), async () => {
             if (table.get(mount) !== mount) return;
             await retire(mount, 'the lease was lost');
-            await table.delete(mount);
+            await endUse.diskGone(mount);
           }),
         ),
       );
@@ -170,8 +192,8 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
             await findOwn();
             listed = true;
           }
-          for (const mount of table.all()) {
-            if (Object.keys(mount.ids).length === 0) doubtful.set(renderVolumeName(mount), mount);
+          for (const use of table.uses()) {
+            if (Object.keys(use.ids).length === 0) doubtful.set(renderVolumeName(use), use);
           }
           await settleDoubtful();
           await dropUnused();

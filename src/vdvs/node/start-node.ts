@@ -7,20 +7,26 @@ import type { EngineContainers } from '../../swarm/swarm.ts';
 import type { GrowClient } from '../disk-clients.ts';
 import type { GuardClient } from '../guard/guard-client.ts';
 import type { ServiceClient } from '../service-client.ts';
+import type { VolumeId } from '../types.ts';
 import { type BlockVolumeParts, createBlockVolumes } from './block-volumes.ts';
 import { createDefaultDatastore } from './default-datastore.ts';
+import { createDeferred } from './deferred.ts';
+import { createEndUse, withoutDisk } from './end-use.ts';
+import { createGrants } from './grants.ts';
 import { createGrowMount, runGrowLoop } from './grow.ts';
 import type { MountTable } from './mount-table.ts';
 import type { MountEntry } from './mountinfo.ts';
+import type { Placeholders } from './placeholder.ts';
 import { createReconciler } from './reconcile.ts';
 import { createVdvsDriver } from './vdvs-driver.ts';
 
 /** What the node's side of vDVS is made of. */
-export interface VdvsNodeParts extends Omit<BlockVolumeParts, 'onUncertain' | 'guard' | 'grow'> {
+export interface VdvsNodeParts extends Omit<BlockVolumeParts, 'onUncertain' | 'guard' | 'grow' | 'grants'> {
   readonly client: ServiceClient;
   readonly growClient: GrowClient;
   readonly guard: GuardClient;
   readonly table: MountTable;
+  readonly placeholders: Placeholders;
   readonly engine: EngineContainers;
   readonly readMounts: () => Promise<MountEntry[]>;
   readonly nodeId: () => Promise<string>;
@@ -43,12 +49,17 @@ export interface VdvsNode {
 export async function startVdvsNode(parts: VdvsNodeParts): Promise<VdvsNode> {
   const { guard, table, log } = parts;
   const queue = createKeyedQueue();
-  const late: { uncertain: (id: { datastore: string; name: string }) => void } = {
+  const late: { uncertain: (id: VolumeId) => void } = {
     uncertain: () => undefined,
   };
   const grow = createGrowMount({ ...parts, client: parts.growClient });
-  const volumes = createBlockVolumes({ ...parts, grow, onUncertain: (id) => late.uncertain(id) });
-  const reconciler = createReconciler({ ...parts, volumes, queue });
+  const onUncertain = (id: VolumeId) => late.uncertain(id);
+  const grants = createGrants({ ...parts, onUncertain });
+  const volumes = createBlockVolumes({ ...parts, grants, grow, onUncertain });
+  const leaseSignal = () => guard.leaseSignal();
+  const deferred = createDeferred({ ...parts, grants, volumes, queue, leaseSignal, onUncertain });
+  const endUse = createEndUse({ ...parts, volumes, deferred });
+  const reconciler = createReconciler({ ...parts, grants, volumes, deferred, endUse, queue });
   late.uncertain = reconciler.uncertain;
 
   await reconciler.recover(await guard.settled());
@@ -59,26 +70,34 @@ export async function startVdvsNode(parts: VdvsNodeParts): Promise<VdvsNode> {
       .afterFence()
       .catch((thrown) => log.error('clearing up', { error: toVolumeError(thrown).message }));
   });
+  for (const use of table.uses()) deferred.wait(use);
   const stop = new AbortController();
   void reconciler.run(stop.signal);
   void runGrowLoop({ ...parts, client: parts.growClient, grow, queue }, stop.signal);
 
   const defaultDatastore = createDefaultDatastore({ ...parts, configured: parts.configuredDatastore });
-  const leaseSignal = () => guard.leaseSignal();
-  const driver = createVdvsDriver({ ...parts, defaultDatastore, volumes, queue, leaseSignal });
+  const driver = createVdvsDriver({
+    ...parts,
+    ...{ defaultDatastore, volumes, deferred, endUse, queue, leaseSignal },
+  });
   return {
     driver,
     async closeAll() {
       stop.abort();
+      deferred.stop();
       await Promise.all(
         table.all().map((mount) =>
           volumes
             .abandon(mount)
-            .then(() => table.delete(mount))
+            // The next start goes on waiting for those containers that live until then.
+            .then(() => (mount.deferred ? table.put(withoutDisk(mount)) : table.delete(mount)))
             .catch((thrown) => log.warn('not closed', { error: toVolumeError(thrown).message })),
         ),
       );
     },
-    stop: () => stop.abort(),
+    stop() {
+      stop.abort();
+      deferred.stop();
+    },
   };
 }

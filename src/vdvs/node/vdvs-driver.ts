@@ -1,5 +1,6 @@
 import type { Clock } from '../../lib/clock.ts';
 import { toVolumeError, VolumeError } from '../../lib/errors.ts';
+import type { FailurePoint } from '../../lib/failure-point.ts';
 import type { KeyedQueue } from '../../lib/keyed-queue.ts';
 import type { Log } from '../../lib/log.ts';
 import type { DriverVolume, VolumeDriver } from '../../plugin/volume-driver.ts';
@@ -10,8 +11,14 @@ import type { ServiceClient } from '../service-client.ts';
 import type { VolumeId } from '../types.ts';
 import type { BlockVolumes } from './block-volumes.ts';
 import type { DefaultDatastore } from './default-datastore.ts';
+import type { Deferred } from './deferred.ts';
+import type { EndUse } from './end-use.ts';
 import { inspectStatus } from './inspect-status.ts';
-import type { MountTable } from './mount-table.ts';
+import { isLive, type MountTable, type VolumeUse } from './mount-table.ts';
+import type { Placeholders } from './placeholder.ts';
+
+/** ms between two attempts to learn what a volume is while no manager answers. */
+const lookUpMs = 200;
 
 /** ms after which a mount is no use any more: the protocol has answered in its place (see `callDeadlines`). */
 const mountAnswerMs = 114_000;
@@ -21,6 +28,9 @@ export interface VdvsDriverParts {
   readonly client: ServiceClient;
   readonly volumes: BlockVolumes;
   readonly table: MountTable;
+  readonly placeholders: Placeholders;
+  readonly deferred: Deferred;
+  readonly endUse: EndUse;
   /** Shared with the reconciliation: one at a time for each volume. */
   readonly queue: KeyedQueue;
   /** Aborted when the lease is lost; a new one each time. */
@@ -32,11 +42,12 @@ export interface VdvsDriverParts {
   readonly attachMs: number;
   readonly clock: Clock;
   readonly log: Log;
+  readonly failAt?: FailurePoint;
 }
 
 /** Block volumes behind Docker's protocol. */
 export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
-  const { client, volumes, table, queue, clock, log } = parts;
+  const { client, volumes, table, placeholders, deferred, endUse, queue, clock, log } = parts;
   const known: { list: VolumeView[] | undefined; datastore: string } = { list: undefined, datastore: '' };
 
   const parse = async (name: string) => {
@@ -58,15 +69,41 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
   /** What was mounted under a name, also when names without datastore mean another one since. */
   const mountedAs = (name: string, mountId: string) =>
     table
-      .all()
-      .find(
-        (mount) => [mount.name, renderVolumeName(mount)].includes(name) && Object.hasOwn(mount.ids, mountId),
-      );
+      .uses()
+      .find((use) => [use.name, renderVolumeName(use)].includes(name) && Object.hasOwn(use.ids, mountId));
   const serial = <T>(id: VolumeId, work: () => Promise<T>) => queue.run(renderVolumeName(id), work);
+
+  /** The service's word on a volume, waited for as long as the disk itself would be. */
+  const lookUp = async (id: VolumeId, until: number): Promise<VolumeView | undefined> => {
+    for (;;) {
+      try {
+        return await client.get(id);
+      } catch (thrown) {
+        if (toVolumeError(thrown).code !== 'unavailable' || clock.monotonic() >= until) throw thrown;
+        await clock.sleep(lookUpMs);
+      }
+    }
+  };
+
+  /** The disk, or the placeholder of one that is waited for as soon as it has users. */
+  const begin = async (id: VolumeId): Promise<VolumeUse> => {
+    const until = clock.monotonic() + parts.attachMs;
+    const view = await lookUp(id, until);
+    if (view?.record.options.attach === 'deferred') {
+      return { ...id, mountpoint: volumes.mountpoint(id), ids: {}, inherited: new Set() };
+    }
+    if (deferred.asking(id)) {
+      throw new VolumeError(
+        'busy',
+        `volume ${renderVolumeName(id)}: an earlier request for a volume of this name is being ended, try again`,
+      );
+    }
+    return await volumes.open(id, Math.max(0, until - clock.monotonic()), parts.leaseSignal());
+  };
 
   const encode = (name: string, view: VolumeView): DriverVolume => ({
     name,
-    mountpoint: table.get(view.record)?.mountpoint ?? '',
+    mountpoint: table.use(view.record)?.mountpoint ?? '',
     createdAt: view.record.createdAt,
   });
 
@@ -86,9 +123,9 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
     async remove(name) {
       const id = await parse(name);
       await serial(id, async () => {
-        const mount = table.get(id);
-        if (mount) {
-          const users = Object.keys(mount.ids).length;
+        const use = table.use(id);
+        if (use) {
+          const users = Object.keys(use.ids).length;
           throw new VolumeError(
             'busy',
             `volume ${name} is in use on this host by ${users} container mount(s)`,
@@ -102,35 +139,37 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
       const asked = clock.monotonic();
       const id = await parse(name);
       return await serial(id, async () => {
-        let mount = table.get(id);
-        if (mount && !(await volumes.usable(mount))) {
+        let use = table.use(id);
+        if (use && isLive(use) && !(await volumes.usable(use))) {
           log.warn('what is mounted cannot be used any more, mounting again', { volume: name });
-          await volumes.retire(mount);
-          await table.delete(id);
-          mount = undefined;
+          await volumes.retire(use);
+          await endUse.diskGone(use);
+          use = table.use(id);
         }
-        mount ??= await volumes.open(id, parts.attachMs, parts.leaseSignal());
+        use ??= await begin(id);
+        if (!isLive(use)) {
+          await placeholders.place(use.mountpoint);
+          parts.failAt?.('deferred.placed');
+        }
         if (clock.monotonic() - asked > mountAnswerMs) {
           // The engine does not listen any more and will never unmount this.
-          if (Object.keys(mount.ids).length === 0) {
-            await volumes.close(mount);
-            await table.delete(id);
-          }
+          if (Object.keys(use.ids).length === 0) await endUse.close(use);
           throw new VolumeError(
             'timeout',
             `volume ${name}: mounted too late for the engine, unmounted again`,
           );
         }
-        mount.ids[mountId] = (mount.ids[mountId] ?? 0) + 1;
-        mount.inherited.delete(mountId);
-        await table.put(mount);
+        use.ids[mountId] = (use.ids[mountId] ?? 0) + 1;
+        use.inherited.delete(mountId);
+        await table.put(use);
+        deferred.wait(id);
         log.info('mounted', {
           volume: name,
           id: mountId,
-          device: mount.device,
-          users: Object.keys(mount.ids).length,
+          device: isLive(use) ? use.device : 'none yet',
+          users: Object.keys(use.ids).length,
         });
-        return mount.mountpoint;
+        return use.mountpoint;
       });
     },
 
@@ -139,25 +178,27 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
       const id = mountedAs(name, mountId) ?? (await parse(name).catch(() => undefined));
       // Nobody can say what the name means, so nothing of it was ever mounted by this process.
       if (!id) return given();
+      const ids = table.use(id)?.ids ?? {};
+      // Its turn would only come when a file system has been checked that nobody needs now.
+      if (ids[mountId] === 1 && Object.keys(ids).length === 1) deferred.callOff(id);
       await serial(id, async () => {
-        const mount = table.get(id);
-        const count = mount?.ids[mountId];
-        if (!mount || count === undefined) {
+        const use = table.use(id);
+        const count = use?.ids[mountId];
+        if (!use || count === undefined) {
           // Given up already: after a loss of the lease, or in an earlier life.
           return given();
         }
-        if (count > 1) mount.ids[mountId] = count - 1;
-        else delete mount.ids[mountId];
-        await table.put(mount);
-        if (Object.keys(mount.ids).length > 0) return;
-        await volumes.close(mount);
-        await table.delete(id);
+        if (count > 1) use.ids[mountId] = count - 1;
+        else delete use.ids[mountId];
+        await table.put(use);
+        if (Object.keys(use.ids).length > 0) return;
+        await endUse.close(use);
         log.info('unmounted', { volume: name });
       });
     },
 
     async path(name) {
-      return table.get(await parse(name))?.mountpoint ?? '';
+      return table.use(await parse(name))?.mountpoint ?? '';
     },
 
     async get(name) {
@@ -168,7 +209,7 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
       });
       if (!id) return undefined;
       const view = await client.get(id);
-      return view ? { ...encode(name, view), status: inspectStatus(view) } : undefined;
+      return view ? { ...encode(name, view), status: inspectStatus(view, deferred.reason(id)) } : undefined;
     },
 
     async list() {

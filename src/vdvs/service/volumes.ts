@@ -3,10 +3,11 @@ import { VolumeError } from '../../lib/errors.ts';
 import type { VolumeView } from '../api.ts';
 import { vdvsKeys } from '../keys.ts';
 import { parseVolumeName, renderVolumeName, withFullSource } from '../names.ts';
-import { differenceTo, parseBlockOptions, type RawOptions } from '../options.ts';
+import { differenceTo, parseBlockOptions, type RawOptions, withAttachOf } from '../options.ts';
 import type { VolumeId, VolumeRecord } from '../types.ts';
 import { planDisk } from './copies.ts';
 import { createDiskLife } from './disk-life.ts';
+import { updateNotes } from './notes.ts';
 import { type Read, readSnapshots, readVolume, readVolumes, type VolumeState } from './records.ts';
 import {
   attempts,
@@ -71,6 +72,21 @@ export function createVolumes(parts: ServiceParts): Volumes {
     return done ? { value: record, modRevision: revision, lease: undefined } : undefined;
   };
 
+  /** @returns whether the record was right already, or else has to be read again. */
+  const takeOnAttach = async (
+    id: VolumeId,
+    { value, modRevision }: Read<VolumeRecord>,
+    asked: RawOptions,
+  ) => {
+    const options = withAttachOf(value.options, asked);
+    if (options === value.options) return true;
+    const key = vdvsKeys.volume(id);
+    const record: VolumeRecord = { ...value, options };
+    const { done } = await store.txn([{ key, modRevision }], [{ put: key, value: record }]);
+    if (done) await updateNotes(parts, 'volume', record);
+    return false;
+  };
+
   /** Snapshots are of no use without a name that is theirs; the unfinished go with their volume. */
   const refuseWithSnapshots = async (id: VolumeId): Promise<void> => {
     const snapshots = await readSnapshots(store, id);
@@ -116,7 +132,7 @@ export function createVolumes(parts: ServiceParts): Volumes {
           await life.complete(id, state.volume);
           return undefined;
         }
-        return viewOf(state);
+        return (await takeOnAttach(id, state.volume, options)) ? viewOf(state) : undefined;
       });
     },
 

@@ -23,9 +23,11 @@ import type { GrowClient } from '../../../src/vdvs/disk-clients.ts';
 import { createFence } from '../../../src/vdvs/guard/fence.ts';
 import { type BlockVolumes, createBlockVolumes } from '../../../src/vdvs/node/block-volumes.ts';
 import { createFilesystems, type Filesystems } from '../../../src/vdvs/node/filesystems.ts';
+import { createGrants } from '../../../src/vdvs/node/grants.ts';
 import { createGrowMount, type GrowMount } from '../../../src/vdvs/node/grow.ts';
 import type { Guard } from '../../../src/vdvs/node/guard-port.ts';
 import { createLoopDevices } from '../../../src/vdvs/node/loop-devices.ts';
+import { parseMountinfo } from '../../../src/vdvs/node/mountinfo.ts';
 import { parseSuperblock } from '../../../src/vdvs/node/superblock.ts';
 import { parseBlockOptions } from '../../../src/vdvs/options.ts';
 import type { ServiceClient } from '../../../src/vdvs/service-client.ts';
@@ -40,6 +42,7 @@ describe('one disk on one host, with real loop devices and file systems', () => 
   let folder: string;
   let record: Grant['record'];
   let clean: boolean;
+  let epoch: number;
   /** What happens next at these steps: a failure instead of the step, or after it. */
   let failBefore: string | undefined;
   let failAfter: string | undefined;
@@ -70,6 +73,7 @@ describe('one disk on one host, with real loop devices and file systems', () => 
     folder = join(dir, 'ds');
     mkdirSync(folder);
     clean = true;
+    epoch = 0;
     failBefore = undefined;
     failAfter = undefined;
     const fence = createFence();
@@ -87,9 +91,10 @@ describe('one disk on one host, with real loop devices and file systems', () => 
       get: absent,
       list: absent,
       remove: absent,
+      attachOnce: absent,
       attach: async () => ({
         record,
-        epoch: 1,
+        epoch: ++epoch,
         clean,
         location: { kind: 'folder-file', datastore: 'ds', file: 'v-flat.vmdk' },
       }),
@@ -119,6 +124,8 @@ describe('one disk on one host, with real loop devices and file systems', () => 
     grow = createGrowMount({ loops, filesystems, client: grown, log: silentLog });
     volumes = createBlockVolumes({
       client,
+      grants: createGrants({ client, onUncertain: () => undefined, log: silentLog }),
+      readMounts: async () => parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')),
       guard,
       loops,
       filesystems,

@@ -185,6 +185,8 @@ export interface World {
   readonly engineSocket: string;
   readonly a: PluginNode;
   readonly b: PluginNode;
+  /** One more node, not started. */
+  another(name: string): PluginNode;
   end(): Promise<void>;
 }
 
@@ -242,6 +244,7 @@ export async function startWorld(): Promise<World> {
       VDVS_LOG_LEVEL: 'debug',
     });
   const nodes = { a: node('a'), b: node('b') };
+  const others: PluginNode[] = [];
   const https = createHttpsJson({ identity });
   const manage = {
     https,
@@ -267,8 +270,13 @@ export async function startWorld(): Promise<World> {
     etcd,
     engineSocket,
     ...nodes,
+    another(name) {
+      const one = node(name);
+      others.push(one);
+      return one;
+    },
     async end() {
-      await Promise.allSettled([nodes.a.killAll(), nodes.b.killAll()]);
+      await Promise.allSettled([nodes.a, nodes.b, ...others].map((one) => one.killAll()));
       clearHost(dir);
       https.close();
       await service.close();

@@ -6,7 +6,9 @@ import { ManualClock } from '../../../src/lib/manual-clock.ts';
 import type { Self, VolumeView } from '../../../src/vdvs/api.ts';
 import type { BlockVolumes } from '../../../src/vdvs/node/block-volumes.ts';
 import { createDefaultDatastore } from '../../../src/vdvs/node/default-datastore.ts';
-import type { LiveMount, MountTable } from '../../../src/vdvs/node/mount-table.ts';
+import type { Deferred } from '../../../src/vdvs/node/deferred.ts';
+import { createEndUse } from '../../../src/vdvs/node/end-use.ts';
+import { isLive, type LiveMount, type MountTable } from '../../../src/vdvs/node/mount-table.ts';
 import { createVdvsDriver } from '../../../src/vdvs/node/vdvs-driver.ts';
 import type { ServiceClient } from '../../../src/vdvs/service-client.ts';
 import type { VolumeId } from '../../../src/vdvs/types.ts';
@@ -79,7 +81,9 @@ describe('names without a datastore', () => {
     const table: MountTable = {
       get: (id) => mounts.get(key(id)),
       all: () => [...mounts.values()],
-      put: async (mount) => void mounts.set(key(mount), mount),
+      use: (id) => mounts.get(key(id)),
+      uses: () => [...mounts.values()],
+      put: async (use) => void (isLive(use) && mounts.set(key(use), use)),
       delete: async (id) => void mounts.delete(key(id)),
     };
     const closed: string[] = [];
@@ -96,6 +100,7 @@ describe('names without a datastore', () => {
         ids: {},
         inherited: new Set(),
       }),
+      openGranted: none,
       close: async (mount) => void closed.push(key(mount)),
       abandon: none,
       retire: none,
@@ -103,24 +108,34 @@ describe('names without a datastore', () => {
     const client: ServiceClient = {
       self: none,
       create: none,
-      get: none,
+      get: async () => undefined,
       list: async (): Promise<VolumeView[]> => [],
       remove: none,
       attach: none,
+      attachOnce: none,
       detach: none,
       formatted: none,
     };
+    const deferred: Deferred = {
+      wait: () => undefined,
+      asking: () => false,
+      callOff: () => undefined,
+      reason: () => undefined,
+      leftBehind: none,
+      stop: () => undefined,
+    };
+    const placeholders = { place: none, remove: none };
+    const noted = { volumes, table, placeholders, deferred, datastores: new Map(), log: silentLog };
     const driver = createVdvsDriver({
+      ...noted,
       client,
-      volumes,
-      table,
+      endUse: createEndUse(noted),
       queue: createKeyedQueue(),
       leaseSignal: () => new AbortController().signal,
       defaultDatastore: { current: async () => state.datastore },
       configuredDatastore: 'common',
       attachMs: 1_000,
       clock: new ManualClock(),
-      log: silentLog,
     });
     expect(await driver.mount('db', 'id1')).toBe('/mnt/db@fast');
     state.datastore = 'slow';

@@ -6,7 +6,13 @@ import { createKeyedQueue } from '../../../src/lib/keyed-queue.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { inspectStatus } from '../../../src/vdvs/node/inspect-status.ts';
 import { openMountTable } from '../../../src/vdvs/node/mount-table.ts';
-import { mountHolding, mountsBelow, parseMountinfo } from '../../../src/vdvs/node/mountinfo.ts';
+import {
+  diskAt,
+  disksBelow,
+  mountHolding,
+  mountsBelow,
+  parseMountinfo,
+} from '../../../src/vdvs/node/mountinfo.ts';
 import { decideFormat, parseSuperblock } from '../../../src/vdvs/node/superblock.ts';
 import { readServiceSettings } from '../../../src/vdvs/service/settings.ts';
 import { readPluginSettings } from '../../../src/vdvs/settings.ts';
@@ -18,12 +24,16 @@ describe('the mount table of the kernel', () => {
       '22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw',
       '25 22 0:22 / /ds rw,relatime - hostfs none rw,sync,/lab/datastores',
       '36 22 7:1 / /mnt/a\\040b rw shared:2 master:1 - ext4 /dev/loop1 rw,errors=remount-ro',
+      '37 22 0:40 / /stack/v ro - tmpfs vdvs-not-attached ro,size=64k,mode=555',
+      '38 37 7:2 / /stack/v rw - ext4 /dev/loop2 rw',
+      '39 22 0:41 / /stack/w ro - tmpfs vdvs-not-attached ro,size=64k,mode=555',
+      '40 22 0:42 / /stack/x rw - tmpfs tmpfs rw',
       'nonsense',
     ].join('\n'),
   );
 
   it('is read with all its options', () => {
-    expect(entries).toHaveLength(3);
+    expect(entries).toHaveLength(7);
     expect(entries[2]).toMatchObject({ mountPoint: '/mnt/a b', fstype: 'ext4', source: '/dev/loop1' });
     expect(entries[1]?.options).toContain('sync');
   });
@@ -33,6 +43,14 @@ describe('the mount table of the kernel', () => {
     expect(mountHolding(entries, '/dsx/v.img')?.mountPoint).toBe('/');
     expect(mountsBelow(entries, '/mnt').map((entry) => entry.source)).toEqual(['/dev/loop1']);
     expect(mountsBelow(entries, '/mn')).toEqual([]);
+  });
+
+  it('tells placeholders from disks, also where one lies on the other', () => {
+    expect(diskAt(entries, '/stack/v')?.source).toBe('/dev/loop2');
+    expect(diskAt(entries, '/stack/w')).toBeUndefined();
+    expect(diskAt(entries, '/stack/x')?.fstype).toBe('tmpfs');
+    expect(diskAt(entries, '/stack')).toBeUndefined();
+    expect(disksBelow(entries, '/stack').map((entry) => entry.source)).toEqual(['/dev/loop2', 'tmpfs']);
   });
 });
 
@@ -95,6 +113,12 @@ describe('the table of mounts', () => {
       await (await open('boot1')).put(mount);
       const again = await open('boot1');
       expect(again.get(mount)).toEqual({ ...mount, inherited: new Set(['one']) });
+      const { datastore, mountpoint, ids } = mount;
+      const waiting = { datastore, name: 'w', mountpoint, ids, inherited: new Set<string>() };
+      await again.put(waiting);
+      const third = await open('boot1');
+      expect(third.use(waiting)).toEqual({ ...waiting, inherited: new Set(['one']) });
+      expect([third.get(waiting), third.all().length, third.uses().length]).toEqual([undefined, 1, 2]);
       expect((await open('boot2')).all()).toEqual([]);
       await writeFile(join(dir, 'state/mounts.json'), '{"half');
       expect((await open('boot1')).all()).toEqual([]);
@@ -178,6 +202,7 @@ describe('inspect', () => {
     const attached = { node: 'n', host: 'bob', epoch: 1, since: '2026-01-02T00:00:00.000Z' };
     expect(inspectStatus({ record, attached, allocatedBytes: 5 * 2 ** 20 })).toEqual({
       access: 'read-only',
+      attach: 'at-once',
       'attach-as': 'persistent',
       capacity: { size: '1gb', allocated: '5mb' },
       'clone-from': 'None',
@@ -190,6 +215,12 @@ describe('inspect', () => {
       'attached to VM': 'bob',
       'attached since': '2026-01-02T00:00:00.000Z',
       'vsan-policy-name': 'None',
+    });
+    const deferred = { ...record, options: { ...record.options, attach: 'deferred' as const } };
+    expect(inspectStatus({ record: deferred }, 'no lease')).toMatchObject({
+      status: 'detached',
+      attach: 'deferred',
+      waiting: 'no lease',
     });
     expect(inspectStatus({ record })).toMatchObject({
       status: 'detached',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { differenceTo, parseBlockOptions } from '../../../src/vdvs/options.ts';
+import { differenceTo, parseBlockOptions, withAttachOf } from '../../../src/vdvs/options.ts';
 
 describe('options of a block volume', () => {
   it('have the documented defaults', () => {
@@ -20,6 +20,7 @@ describe('options of a block volume', () => {
         diskformat: 'eagerzeroedthick',
         'attach-as': 'persistent',
         access: 'read-only',
+        attach: 'deferred',
         'vsan-policy-name': 'gold',
         uid: '1000',
         gid: '0',
@@ -31,6 +32,7 @@ describe('options of a block volume', () => {
       diskformat: 'eagerzeroedthick',
       attachAs: 'persistent',
       access: 'read-only',
+      attach: 'deferred',
       policy: 'gold',
       uid: 1000,
       gid: 0,
@@ -55,6 +57,7 @@ describe('options of a block volume', () => {
     [{ diskformat: 'thiN' }, 'option diskformat: "thiN" is not possible; valid: thin, zeroedthick'],
     [{ diskformat: 'zeroedthick,thin' }, 'option diskformat: "zeroedthick,thin"'],
     [{ access: 'write-only' }, 'option access: "write-only" is not possible; valid: read-write, read-only'],
+    [{ attach: 'later' }, 'option attach: "later" is not possible; valid: at-once, deferred'],
     [{ 'attach-as': 'x' }, 'option attach-as: "x"'],
     [{ fstype: 'ntfs' }, 'option fstype: "ntfs" is not possible; valid: ext4, xfs'],
     [{ fstype: 'constructor' }, 'option fstype: "constructor" is not possible'],
@@ -76,6 +79,16 @@ describe('a second create', () => {
   it('may repeat or leave out what the volume has', () => {
     expect(differenceTo(existing, {})).toBeUndefined();
     expect(differenceTo(existing, { size: '1024MB', fstype: 'ext4' })).toBeUndefined();
+  });
+
+  it('may say when a mount answers where nobody ever did, and not otherwise', () => {
+    expect(differenceTo(existing, { attach: 'deferred' })).toBeUndefined();
+    const chosen = withAttachOf(existing, { attach: 'deferred' });
+    expect(chosen).toEqual({ ...existing, attach: 'deferred' });
+    expect(withAttachOf(chosen, {})).toBe(chosen);
+    expect(differenceTo(chosen, { attach: 'deferred' })).toBeUndefined();
+    expect(differenceTo(chosen, { attach: 'at-once' })).toBe('attach is deferred, not at-once');
+    expect(differenceTo(existing, { attach: 'deferred', size: '2gb' })).toBe('size is 1gb, not 2gb');
   });
 
   it('is told every difference', () => {

@@ -84,6 +84,21 @@ describe('the vDVS service', () => {
     await expect(create()).resolves.toBeDefined();
   });
 
+  it('lets a volume from before there was a choice take on when its mounts answer', async () => {
+    const { fsUuid } = (await create({ size: '1gb' })).record;
+    await attach(ann, annLease);
+    const all = await Promise.all(
+      [0, 1, 0, 1].map((index) => service(index).volumes.create(bob, id, { attach: 'deferred' })),
+    );
+    expect(all.map(({ record }) => [record.options.attach, record.fsUuid])).toEqual(
+      Array.from({ length: 4 }, () => ['deferred', fsUuid]),
+    );
+    const [disk] = disks.disks.values();
+    expect(disk?.notes).toMatchObject({ record: { options: { attach: 'deferred' } } });
+    expect((await create({ size: '1gb' })).record.options.attach).toBe('deferred');
+    await expect(create({ attach: 'at-once' })).rejects.toThrow('attach is deferred, not at-once');
+  });
+
   it('makes nothing when options, name or datastore are refused', async () => {
     await expect(create({ size: '2' })).rejects.toMatchObject({ code: 'invalid' });
     await expect(create({ policy: 'x' })).rejects.toThrow('no storage policy x');
