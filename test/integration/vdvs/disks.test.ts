@@ -42,6 +42,7 @@ describe('disks of real volumes, over the plugin and the service', () => {
     expect([await read('twin@default'), await read('twin@slow')]).toEqual(['default', 'slow']);
     expect(await a.status('twin@slow')).toEqual({
       access: 'read-write',
+      attach: 'at-once',
       'attach-as': 'independent_persistent',
       capacity: { size: '300mb', allocated: expect.stringMatching(/^300(\.0)?mb$/) },
       'clone-from': 'None',
