@@ -1,12 +1,12 @@
 import type { Clock } from '../lib/clock.ts';
 import { toVolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
+import type { NfsNull } from '../lib/nfs-null.ts';
 import type { ServerRecord } from '../vfile/types.ts';
 import { withDeadline } from './deadline.ts';
 import { type Ending, EndOnce } from './ending.ts';
 import { describeExit, type ServerLauncher, type ServerProcess } from './ganesha-process.ts';
 import type { HeldPort } from './hold-port.ts';
-import type { NfsNull } from './nfs-null.ts';
 import type { Publication } from './publication.ts';
 import { renderGanesha } from './render-ganesha.ts';
 import { serverEpoch } from './server-epoch.ts';

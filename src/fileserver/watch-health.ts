@@ -1,8 +1,8 @@
 import type { Clock } from '../lib/clock.ts';
 import { toVolumeError, VolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
+import type { NfsNull } from '../lib/nfs-null.ts';
 import type { EndOnce } from './ending.ts';
-import type { NfsNull } from './nfs-null.ts';
 import type { WriteProbe } from './write-probe.ts';
 
 /** Pause between the calls that wait for a starting server to answer, in ms. */

@@ -5,7 +5,6 @@ import { openStore } from '../etcd/etcd-store.ts';
 import { createMirror } from '../etcd/list-watch-mirror.ts';
 import { GaneshaLauncher } from '../fileserver/ganesha-process.ts';
 import { holdPort } from '../fileserver/hold-port.ts';
-import { nfsNull } from '../fileserver/nfs-null.ts';
 import { readFileServerSettings } from '../fileserver/settings.ts';
 import { Supervisor } from '../fileserver/supervisor.ts';
 import { openVolumeFiles } from '../fileserver/volume-files.ts';
@@ -14,6 +13,7 @@ import { errorTraits, toVolumeError } from '../lib/errors.ts';
 import { hostPort } from '../lib/host-port.ts';
 import { endIfLoadOnly } from '../lib/load-only.ts';
 import { createLog } from '../lib/log.ts';
+import { nfsNull } from '../lib/nfs-null.ts';
 import { createSwarmCertificates } from '../lib/swarm-certificates.ts';
 import { version } from '../lib/version.ts';
 

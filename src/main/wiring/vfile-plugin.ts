@@ -8,6 +8,7 @@ import { toVolumeError } from '../../lib/errors.ts';
 import { run } from '../../lib/exec.ts';
 import { endIfLoadOnly } from '../../lib/load-only.ts';
 import { createLog } from '../../lib/log.ts';
+import { nfsNull } from '../../lib/nfs-null.ts';
 import { createSwarmCertificates } from '../../lib/swarm-certificates.ts';
 import { version } from '../../lib/version.ts';
 import type { EarlySocket } from '../../plugin/early-socket.ts';
@@ -73,6 +74,7 @@ export async function runVfilePlugin(socket: EarlySocket): Promise<void> {
     transports: createTransports({ run, switches: join(sysfs, 'kernel/sunrpc/xprt-switches') }),
     parking,
     serving: (volume) => servingSlot.serving(volume),
+    nfsNull,
     clock,
     log,
     remember: (volume, port, transports) => {

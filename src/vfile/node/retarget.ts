@@ -1,8 +1,10 @@
 import type { Clock } from '../../lib/clock.ts';
 import { toVolumeError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
+import type { NfsNull } from '../../lib/nfs-null.ts';
 import { decideTarget, type ServerStart, type Serving, type TargetStep } from './decide-target.ts';
 import { type Parking, parkingAddress } from './parking.ts';
+import { createSilence } from './silence.ts';
 import type { Transport, Transports } from './transports.ts';
 
 /** Pauses of the loop, ms. */
@@ -71,6 +73,7 @@ interface RetargeterParts {
   transports: Transports;
   parking: Parking;
   serving: (volume: string) => Serving;
+  nfsNull: NfsNull;
   clock: Clock;
   log: Log;
   /** Called when a volume's transports changed, to be remembered for the next process; without any: forget the volume. */
@@ -85,13 +88,21 @@ type Outcome = 'settled' | 'moved' | 'failed';
  * `decideTarget`. One worker per volume, so a transport whose lock the kernel holds delays no other volume.
  */
 export function createRetargeter(parts: RetargeterParts): Retargeter {
-  const { transports, parking, serving, clock, log, remember, times = retargetTimes } = parts;
+  const { transports, parking, serving, nfsNull, clock, log, remember, times = retargetTimes } = parts;
   const tracked = new Map<string, Tracked>();
   const stopped = new AbortController();
+  const silence = createSilence({ nfsNull, serving, clock, changed: (volume) => look(volume) });
+
+  /** Who serves, and whether that one is silent. */
+  const known = (volume: string): { serving: Serving; silent: boolean } => {
+    const now = serving(volume);
+    const server = now.known ? now.server : now.last;
+    return { serving: now, silent: server !== undefined && silence.of(volume, server) };
+  };
 
   const decide = (entry: Tracked, transport: Transport): TargetStep =>
     decideTarget({
-      serving: serving(entry.volume),
+      ...known(entry.volume),
       transport,
       aimedAt: entry.transports.get(transport.id),
       parkingOpen: parking.isOpen(entry.port),
@@ -110,6 +121,7 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
 
   const drop = (entry: Tracked): void => {
     tracked.delete(entry.volume);
+    silence.unfollow(entry.volume);
     entry.interrupt.abort();
     remember(entry.volume, entry.port);
     if (![...tracked.values()].some((other) => other.port === entry.port)) void parking.close(entry.port);
@@ -171,7 +183,7 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
     for (let failures = 0; entry.due && !stopped.signal.aborted && tracked.get(entry.volume) === entry; ) {
       entry.due = false;
       entry.interrupt = new AbortController();
-      entry.wanted = JSON.stringify(serving(entry.volume));
+      entry.wanted = JSON.stringify(known(entry.volume));
       const outcome = await pass(entry);
       failures = outcome === 'failed' ? failures + 1 : 0;
       if (outcome !== 'settled') entry.due = true;
@@ -185,7 +197,7 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
   const lookAt = (entry: Tracked): void => {
     entry.due = true;
     if (entry.worker) {
-      if (entry.wanted !== JSON.stringify(serving(entry.volume))) entry.interrupt.abort();
+      if (entry.wanted !== JSON.stringify(known(entry.volume))) entry.interrupt.abort();
       return;
     }
     entry.worker = work(entry).finally(() => {
@@ -250,14 +262,19 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
     else void scanOnce();
   };
 
+  const look = (volume?: string): void => {
+    for (const entry of tracked.values()) if (volume === undefined || entry.volume === volume) lookAt(entry);
+  };
+
   return {
-    async track(volume, port, known = []) {
-      const before = tracked.get(volume);
-      if (before && before.port !== port) drop(before);
+    look,
+    async track(volume, port, before = []) {
+      const other = tracked.get(volume);
+      if (other && other.port !== port) drop(other);
       const entry: Tracked = tracked.get(volume) ?? {
         volume,
         port,
-        transports: new Map(known.map((id) => [id, undefined])),
+        transports: new Map(before.map((id) => [id, undefined])),
         since: clock.monotonic(),
         leaving: false,
         due: false,
@@ -268,6 +285,7 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
       };
       entry.leaving = false;
       tracked.set(volume, entry);
+      silence.follow(volume, port);
       lookAt(entry);
       // A scan under way may have passed already.
       await scanning;
@@ -276,13 +294,6 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
     },
     tracks: (volume) => tracked.get(volume)?.leaving === false,
     untrack,
-    look(volume) {
-      if (volume === undefined) for (const entry of tracked.values()) lookAt(entry);
-      else {
-        const entry = tracked.get(volume);
-        if (entry) lookAt(entry);
-      }
-    },
     problem: (volume) => tracked.get(volume)?.problem,
     problems: () =>
       [...tracked.values()].flatMap(({ volume, problem }) =>
@@ -290,6 +301,7 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
       ),
     async stop() {
       stopped.abort();
+      silence.stop();
       for (const entry of tracked.values()) entry.interrupt.abort();
       await Promise.all([ticking, scanning, ...[...tracked.values()].map((entry) => entry.worker)]);
     },

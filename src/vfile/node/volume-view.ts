@@ -67,11 +67,11 @@ export function createVolumeView(mirror: Mirror): VolumeView {
         return place?.part === 'mounts' && place.node === node ? [place.volume] : [];
       }),
     serving(volume) {
-      if (!mirror.synced) return { known: false, reason: mirror.problem ?? 'etcd is out of reach' };
       const record = server(volume);
-      if (!record) return { known: true, server: undefined };
-      const { address, epoch, instance } = record;
-      return { known: true, server: { address, epoch, instance } };
+      const now = record && { address: record.address, epoch: record.epoch, instance: record.instance };
+      if (mirror.synced) return { known: true, server: now };
+      const reason = mirror.problem ?? 'etcd is out of reach';
+      return { known: false, reason, ...(now ? { last: now } : {}) };
     },
   };
 }

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { decodeNullReply, encodeNullCall, nfsNull } from '../../../src/fileserver/nfs-null.ts';
+import { decodeNullReply, encodeNullCall, nfsNull } from '../../../src/lib/nfs-null.ts';
 
 /** A framed reply of these words. */
 function reply(...words: readonly number[]): Buffer {

@@ -67,12 +67,34 @@ const cases: { name: string; given: Partial<TargetInput>; expected: unknown }[] 
     given: { aimedAt: undefined, transport: at(first.address, false) },
     expected: { do: 'park' },
   },
+  { name: 'the server does not answer this node', given: { silent: true }, expected: { do: 'park' } },
+  {
+    name: 'the server does not answer and etcd is out of reach: parked all the same',
+    given: { serving: { ...unknown, last: first }, silent: true },
+    expected: { do: 'park' },
+  },
+  {
+    name: 'the server does not answer and the transport is parked',
+    given: { silent: true, transport: at(parked), aimedAt: undefined },
+    expected: { do: 'leave' },
+  },
+  {
+    name: 'parked, and the server that was known last answers again, though etcd is out of reach',
+    given: { serving: { ...unknown, last: first }, transport: at(parked), aimedAt: undefined },
+    expected: { do: 'aim', server: first },
+  },
+  {
+    name: 'etcd is out of reach and the server that was known last answers: left alone',
+    given: { serving: { ...unknown, last: restarted } },
+    expected: { do: 'leave' },
+  },
 ];
 
 describe('where a transport should point', () => {
   it.each(cases)('$name', ({ given, expected }) => {
     const calm = {
       serving: serving(first),
+      silent: false,
       transport: at(first.address),
       aimedAt: first,
       parkingOpen: true,

@@ -44,6 +44,8 @@ describe('re-targeting', () => {
   let remembered: Record<string, readonly string[] | undefined>;
   let refuseParking: boolean;
   let retargeter: Retargeter;
+  /** Addresses that do not answer. */
+  let silent: Set<string>;
 
   beforeEach(() => {
     clock = new ManualClock();
@@ -53,6 +55,7 @@ describe('re-targeting', () => {
     open = new Set();
     remembered = {};
     refuseParking = false;
+    silent = new Set();
     const parking: Parking = {
       open: async (port) => {
         if (refuseParking) throw new VolumeError('unavailable', 'port taken');
@@ -66,6 +69,9 @@ describe('re-targeting', () => {
       transports,
       parking,
       serving: () => serving,
+      nfsNull: async (address) => {
+        if (silent.has(address)) throw new VolumeError('timeout', 'no answer');
+      },
       clock,
       log: silentLog,
       remember: (volume, _port, ids) => {
@@ -108,6 +114,29 @@ describe('re-targeting', () => {
     retargeter.look('vol');
     await clock.settle();
     expect(transports.writes).toEqual([`${id} 127.0.0.1`, `${id} 10.0.0.1`]);
+  });
+
+  it('parks when the server does not answer, whatever etcd says, and goes back when it does', async () => {
+    void retargeter.track('vol', 20501);
+    await clock.settle();
+    serving = { known: false, reason: 'etcd is out of reach', last: first };
+    silent.add(first.address);
+    await clock.advance(1_300);
+    expect(transports.writes).toEqual([`${id} 127.0.0.1`]);
+    await clock.advance(5_000);
+    silent.clear();
+    await clock.advance(300);
+    expect(transports.writes).toEqual([`${id} 127.0.0.1`, `${id} 10.0.0.1`]);
+  });
+
+  it('asks the next server anew: what its predecessor did not answer counts no more', async () => {
+    void retargeter.track('vol', 20501);
+    silent.add(first.address);
+    await clock.advance(1_300);
+    serving = { known: true, server: second };
+    retargeter.look('vol');
+    await clock.settle();
+    expect(transports.writes).toEqual([`${id} 127.0.0.1`, `${id} 10.0.0.2`]);
   });
 
   it('does nothing while etcd is out of reach', async () => {

@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import { VolumeError } from '../lib/errors.ts';
+import { VolumeError } from './errors.ts';
 
 const nfsProgram = 100003;
 const nfsVersion = 4;
