@@ -34,7 +34,7 @@ const environmentSchema = z.object({
   /** How long before the lease can have run out ganesha is killed. */
   VFILE_SERVER_LEASE_MARGIN_MS: wholeNumber(100, 60_000).default(1_000),
   /** Shorter: grace ends sooner after a failover (it is looked at every half lease); longer: rides out longer pauses. */
-  VFILE_NFS_LEASE_SECONDS: wholeNumber(2, 120).default(6),
+  VFILE_NFS_LEASE_SECONDS: wholeNumber(2, 120).default(5),
   /**
    * How long at most the server waits for clients that do not come back to reclaim; at least two leases, by default 20 s or
    * more: those of dead nodes are not waited for, and a live one that is late would lose its locks.

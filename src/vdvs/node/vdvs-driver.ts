@@ -20,6 +20,9 @@ import type { Placeholders } from './placeholder.ts';
 /** ms between two attempts to learn what a volume is while no manager answers. */
 const lookUpMs = 200;
 
+/** ms for which it is remembered how a volume attaches: the engine asks for a volume just before it mounts it. */
+const kindMs = 30_000;
+
 /** ms after which a mount is no use any more: the protocol has answered in its place (see `callDeadlines`). */
 const mountAnswerMs = 114_000;
 
@@ -49,6 +52,7 @@ export interface VdvsDriverParts {
 export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
   const { client, volumes, table, placeholders, deferred, endUse, queue, clock, log } = parts;
   const known: { list: VolumeView[] | undefined; datastore: string } = { list: undefined, datastore: '' };
+  const kinds = new Map<string, { readonly deferred: boolean; readonly at: number }>();
 
   const parse = async (name: string) => {
     if (name.includes('@')) return parseVolumeName(name, '');
@@ -73,11 +77,22 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
       .find((use) => [use.name, renderVolumeName(use)].includes(name) && Object.hasOwn(use.ids, mountId));
   const serial = <T>(id: VolumeId, work: () => Promise<T>) => queue.run(renderVolumeName(id), work);
 
-  /** The service's word on a volume, waited for as long as the disk itself would be. */
-  const lookUp = async (id: VolumeId, until: number): Promise<VolumeView | undefined> => {
+  const remember = (view: VolumeView | undefined): boolean => {
+    if (!view) return false;
+    const now = clock.monotonic();
+    for (const [name, { at }] of kinds) if (now - at > kindMs) kinds.delete(name);
+    const isDeferred = view.record.options.attach === 'deferred';
+    kinds.set(renderVolumeName(view.record), { deferred: isDeferred, at: now });
+    return isDeferred;
+  };
+
+  /** Whether the disk is to follow the mount; the service's word is waited for as long as the disk itself would be. */
+  const isDeferred = async (id: VolumeId, until: number): Promise<boolean> => {
+    const kind = kinds.get(renderVolumeName(id));
+    if (kind && clock.monotonic() - kind.at <= kindMs) return kind.deferred;
     for (;;) {
       try {
-        return await client.get(id);
+        return remember(await client.get(id));
       } catch (thrown) {
         if (toVolumeError(thrown).code !== 'unavailable' || clock.monotonic() >= until) throw thrown;
         await clock.sleep(lookUpMs);
@@ -88,8 +103,7 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
   /** The disk, or the placeholder of one that is waited for as soon as it has users. */
   const begin = async (id: VolumeId): Promise<VolumeUse> => {
     const until = clock.monotonic() + parts.attachMs;
-    const view = await lookUp(id, until);
-    if (view?.record.options.attach === 'deferred') {
+    if (await isDeferred(id, until)) {
       return { ...id, mountpoint: volumes.mountpoint(id), ids: {}, inherited: new Set() };
     }
     if (deferred.asking(id)) {
@@ -117,7 +131,7 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
       // Here as well as in the service: a bad option is refused also while no manager can be reached.
       parseBlockOptions(options);
       const id = await parse(name);
-      await client.create(id, await fullSource(options));
+      remember(await client.create(id, await fullSource(options)));
     },
 
     async remove(name) {
@@ -209,6 +223,7 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
       });
       if (!id) return undefined;
       const view = await client.get(id);
+      remember(view);
       return view ? { ...encode(name, view), status: inspectStatus(view, deferred.reason(id)) } : undefined;
     },
 

@@ -12,14 +12,14 @@ export interface SilenceTimes {
   readonly againMs: number;
 }
 
-export const silenceTimes: SilenceTimes = Object.freeze({ everyMs: 1_000, answerMs: 1_500, againMs: 250 });
+export const silenceTimes: SilenceTimes = Object.freeze({ everyMs: 750, answerMs: 1_250, againMs: 250 });
 
 /** So many questions in a row without an answer make a silent server. */
 const questions = 2;
 
 /**
- * Which servers do not answer this node. The kernel gives a connection up some 6 s after its last answer (the lease period of
- * NFS) and then holds the transport's lock most of the time, for it connects again and again to a host that is not
+ * Which servers do not answer this node. The kernel gives a connection up after the lease period of NFS (5 s
+ * by default) and then holds the transport's lock most of the time, for it connects again and again to a host that is not
  * there: by then the transport must be parked, and etcd, which may be busy with an election itself, may not yet know.
  */
 export interface Silence {
