@@ -6,6 +6,7 @@ import type { ServerRecord } from '../vfile/types.ts';
 import { withDeadline } from './deadline.ts';
 import { type Ending, EndOnce } from './ending.ts';
 import { describeExit, type ServerLauncher, type ServerProcess } from './ganesha-process.ts';
+import { holdBackMs } from './grace-timing.ts';
 import type { HeldPort } from './hold-port.ts';
 import type { Publication } from './publication.ts';
 import { renderGanesha } from './render-ganesha.ts';
@@ -134,6 +135,7 @@ export class Instance {
       this.#proveDisk(health),
       files.capacity(),
     ]);
+    if (this.#grace.length > 0) await clock.sleep(holdBackMs(settings.nfsLeaseSeconds));
     if (this.#end.ending) return;
     const record = this.#record(capacity);
     this.#options.publication.set(record);
