@@ -43,6 +43,12 @@ describe('block volumes with the real engine', () => {
     ['an unknown option', { colour: 'red' }, /colour/],
     ['a size without a unit', { size: '2' }, /size/],
     ['a size without a number', { size: 'mb' }, /size/],
+    ['a size with a longer unit', { size: '100mbb' }, /size.*100mbb/s],
+    ['a size beyond all disks', { size: '14000pb' }, /size.*14000pb/s],
+    ['two disk formats', { diskformat: 'zeroedthick,thin' }, /diskformat.*zeroedthick,thin/s],
+    ['a way to attach that there is not', { 'attach-as': 'shared' }, /attach-as.*shared/s],
+    ['a policy where the datastore has none', { policy: 'gold' }, /policy.*gold/s],
+    ['a file system beside a source', { 'clone-from': 'other', fstype: 'xfs' }, /fstype|clone-from/],
     ['a disk format that there is not', { diskformat: 'thiN' }, /diskformat.*thiN/s],
     ['a file system that there is not', { fstype: 'fat12' }, /fstype.*fat12/s],
     ['an access that there is not', { access: 'write-only' }, /access.*write-only/s],
@@ -53,6 +59,26 @@ describe('block volumes with the real engine', () => {
     expect(exitCode).not.toBe(0);
     expect(stderr).toMatch(message);
     expect(await listed('node2')).not.toContain('refused');
+  });
+
+  it.each([
+    [{ size: '150MB' }, { capacity: { size: '150mb' } }],
+    [{ fstype: 'xfs' }, { fstype: 'xfs', capacity: { size: '300mb' } }],
+    [{ diskformat: 'zeroedthick' }, { diskformat: 'zeroedthick' }],
+    [{ diskformat: 'eagerzeroedthick' }, { diskformat: 'eagerzeroedthick' }],
+    [{ 'attach-as': 'persistent' }, { 'attach-as': 'persistent' }],
+    [{ access: 'read-only' }, { access: 'read-only' }],
+    [
+      {},
+      {
+        ...{ access: 'read-write', 'attach-as': 'independent_persistent', diskformat: 'thin', fstype: 'ext4' },
+        ...{ capacity: { size: '100mb' }, datastore: 'default', status: 'detached' },
+      },
+    ],
+  ])('%j is taken and shown', async (options: Record<string, string>, shown) => {
+    await created('node2', 'shown', options);
+    expect((await inspect(lab, 'node1', 'shown')).Status).toMatchObject(shown);
+    await removeVolume(lab, 'node3', 'shown');
   });
 
   it('ten are created at once; a name stands for one volume on each datastore', async () => {
