@@ -1,4 +1,5 @@
 import { leaderRecordSchema } from '../etcd/election.ts';
+import type { ClusterView } from '../etcd/member/types.ts';
 import type { Mirror } from '../etcd/mirror.ts';
 import { parseVolumeKey, vfileKeys } from '../vfile/keys.ts';
 import { parseRecord, readVolume } from '../vfile/read-volume.ts';
@@ -20,6 +21,14 @@ export interface Freshness {
   readonly synced: boolean;
   /** Why the data may be old; absent when they are not. */
   readonly problem?: string;
+}
+
+/** A member of etcd's cluster. */
+export interface EtcdMemberReport {
+  readonly node: string;
+  readonly host: string | undefined;
+  /** Whether it counts for the quorum; a new member has its vote as soon as it has all data. */
+  readonly votes: boolean;
 }
 
 /** What the API knows. */
@@ -69,5 +78,17 @@ export class AdminData {
     if (!record) return undefined;
     const host = this.nodes().find((node) => node.node === record.node)?.host;
     return { node: record.node, host, since: record.since };
+  }
+
+  /** etcd's members with the names of their hosts, or why they cannot be told. */
+  etcd(view: ClusterView): { members: EtcdMemberReport[]; problem?: string } {
+    if (!view.answers) return { members: [], problem: view.why };
+    const hosts = new Map(this.nodes().map(({ node, host }) => [node, host]));
+    const members = view.members.map(({ nodeId: node, started, learner }) => ({
+      node,
+      host: hosts.get(node),
+      votes: started && !learner,
+    }));
+    return { members: members.sort((a, b) => ((a.host ?? a.node) < (b.host ?? b.node) ? -1 : 1)) };
   }
 }

@@ -3,6 +3,7 @@ import { TLSSocket } from 'node:tls';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import type { Registry } from 'prom-client';
 import { z } from 'zod';
+import type { ClusterView } from '../etcd/member/types.ts';
 import { errorTraits, toVolumeError, VolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { managerServerName, type NodeIdentity, type NodeIdentitySource } from '../lib/node-identity.ts';
@@ -23,6 +24,8 @@ export interface AdminOrders {
 export interface AdminServerParts {
   readonly data: AdminData;
   readonly orders: AdminOrders;
+  /** etcd's members, asked for now. */
+  readonly etcd: () => Promise<ClusterView>;
   readonly registry: Registry;
   readonly identity: NodeIdentitySource;
   /** 0 takes any free port. */
@@ -52,9 +55,10 @@ function onlyManagers({ socket }: Request, _response: Response, next: NextFuncti
 export function adminRoutes({
   data,
   orders,
+  etcd,
   registry,
   log,
-}: Pick<AdminServerParts, 'data' | 'orders' | 'registry' | 'log'>): express.Express {
+}: Pick<AdminServerParts, 'data' | 'orders' | 'etcd' | 'registry' | 'log'>): express.Express {
   const app = express();
   app.disable('x-powered-by');
   app.get('/v1/volumes', (_request, response) => {
@@ -94,6 +98,9 @@ export function adminRoutes({
   });
   app.get('/v1/leader', (_request, response) => {
     response.json({ ...data.freshness(), leader: data.leader() ?? null });
+  });
+  app.get('/v1/etcd', async (_request, response) => {
+    response.json({ ...data.freshness(), etcd: data.etcd(await etcd()) });
   });
   app.get('/metrics', async (_request, response) => {
     response.type(registry.contentType).send(await registry.metrics());

@@ -90,7 +90,15 @@ async function main(): Promise<void> {
     resize: (volume, size) => resizeVolume({ store, growBase }, volume, size),
   };
   const admin: AdminServer = await patiently('the admin port', () =>
-    startAdminServer({ data, orders, registry, identity, port: settings.adminPort, log }),
+    startAdminServer({
+      data,
+      orders,
+      etcd: () => members.view(2_000),
+      registry,
+      identity,
+      port: settings.adminPort,
+      log,
+    }),
   );
   const toLog = logEvents(log);
   const { nodeId, clusterId } = self;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Store } from '../etcd/store.ts';
 import type { Clock } from '../lib/clock.ts';
-import { VolumeError } from '../lib/errors.ts';
+import { toVolumeError, VolumeError } from '../lib/errors.ts';
 import { vfileKeys } from './keys.ts';
 import { baseVolumeOf, checkVolumeName } from './names.ts';
 import { checkOptions, type GivenOptions, optionDifferences } from './options.ts';
@@ -59,12 +59,16 @@ export async function createVolume(
   const { store, clock, settings, node } = parts;
   checkVolumeName(name);
   let taken: ReadonlySet<number> = new Set();
+  let inDoubt: VolumeSpec | undefined;
   for (let attempt = 1; attempt <= mostAttempts; attempt += 1) {
     const entry = await store.get(vfileKeys.spec(name));
     if (entry) {
       const existing = parseRecord(volumeSpecSchema, entry);
       if (!existing) throw new VolumeError('internal', `${entry.key} does not have the expected form`);
-      return { spec: agree(existing.value, options), created: false };
+      return {
+        spec: agree(existing.value, options),
+        created: existing.value.createdAt === inDoubt?.createdAt,
+      };
     }
     checkOptions(options, settings.baseDriver);
     const port = freePort(name, settings.nfsPorts, taken);
@@ -82,7 +86,7 @@ export async function createVolume(
       createdAt: new Date(clock.now()).toISOString(),
       createdBy: node,
     };
-    const { done } = await store.txn(
+    const wanted = store.txn(
       [
         { key: vfileKeys.spec(name), is: 'absent' },
         { key: vfileKeys.port(port), is: 'absent' },
@@ -92,6 +96,12 @@ export async function createVolume(
         { put: vfileKeys.port(port), value: { v: 1, volume: name } },
       ],
     );
+    const { done } = await wanted.catch((thrown: unknown) => {
+      // Not known whether it was done: the next look tells, or fails because etcd is away.
+      if (inDoubt || toVolumeError(thrown).code !== 'unavailable') throw thrown;
+      inDoubt = spec;
+      return { done: false };
+    });
     if (done) return { spec, created: true };
     taken = await takenPorts(store);
   }

@@ -1,6 +1,6 @@
 import type { Store } from '../etcd/store.ts';
 import type { Clock } from '../lib/clock.ts';
-import { VolumeError } from '../lib/errors.ts';
+import { toVolumeError, VolumeError } from '../lib/errors.ts';
 import { vfileKeys } from './keys.ts';
 import { type Read, readVolume, type VolumeRecords } from './read-volume.ts';
 import type { MountRecord, VolumeSpec } from './types.ts';
@@ -60,9 +60,12 @@ export async function clearDeleting(
  * @throws VolumeError `not_found`; `busy` naming the hosts and mount IDs; and what the store throws.
  */
 export async function removeVolume({ store, clock }: RemoveParts, name: string): Promise<void> {
+  let inDoubt = false;
   for (let attempt = 1; attempt <= mostAttempts; attempt += 1) {
     const { spec, mounts, problems } = await read(store, name);
     if (!spec) {
+      // The mark was written after all, and the manager has done the rest.
+      if (inDoubt && problems.length === 0) return;
       if (problems.length > 0) throw new VolumeError('internal', problems.join('; '));
       throw new VolumeError('not_found', `no such volume: ${name}`);
     }
@@ -73,10 +76,16 @@ export async function removeVolume({ store, clock }: RemoveParts, name: string):
     }
     if (spec.value.deleting) return;
     const deleting = new Date(clock.now()).toISOString();
-    await store.txn(
-      [{ key: vfileKeys.spec(name), modRevision: spec.modRevision }],
-      [{ put: vfileKeys.spec(name), value: { ...spec.value, deleting } }],
-    );
+    try {
+      await store.txn(
+        [{ key: vfileKeys.spec(name), modRevision: spec.modRevision }],
+        [{ put: vfileKeys.spec(name), value: { ...spec.value, deleting } }],
+      );
+    } catch (thrown) {
+      // Not known whether it was done: the next look tells, or fails because etcd is away.
+      if (inDoubt || toVolumeError(thrown).code !== 'unavailable') throw thrown;
+      inDoubt = true;
+    }
     // Look again whatever came of it: only a mark without mounts, read at one revision, is a removal.
   }
   throw new VolumeError('conflict', `volume ${name}: its records changed ${mostAttempts} times in a row`);

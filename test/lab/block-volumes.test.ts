@@ -71,7 +71,12 @@ describe('block volumes with the real engine', () => {
     [
       {},
       {
-        ...{ access: 'read-write', 'attach-as': 'independent_persistent', diskformat: 'thin', fstype: 'ext4' },
+        ...{
+          access: 'read-write',
+          'attach-as': 'independent_persistent',
+          diskformat: 'thin',
+          fstype: 'ext4',
+        },
         ...{ capacity: { size: '100mb' }, datastore: 'default', status: 'detached' },
       },
     ],

@@ -1,30 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createVolume, inVolume, openLab, removeVolume, whole } from './fixture.ts';
+import { etcdVotes } from './tool/etcd-votes.ts';
 import { waitFor } from './tool/wait.ts';
 
 const lab = openLab();
 const worker = 'node3';
 
-/** Names of etcd's voting members, as node IDs. */
-async function members(): Promise<number> {
-  const container = await lab.dockerOk('node1', [
-    'ps',
-    '-q',
-    '--filter',
-    'label=com.docker.swarm.service.name=vfile_etcd',
-  ]);
-  const said = await lab.dockerOk('node1', ['logs', '--tail', '1', container]);
-  expect(said).toBeDefined();
-  const tasks = await lab.dockerOk('node1', [
-    'service',
-    'ls',
-    '--filter',
-    'name=vfile_etcd',
-    '--format',
-    '{{.Replicas}}',
-  ]);
-  return Number(tasks.split('/')[0]);
-}
+const others = lab.hostNames.filter((name) => name !== worker);
 
 describe('a manager becomes a worker', () => {
   beforeAll(async () => {
@@ -34,9 +16,8 @@ describe('a manager becomes a worker', () => {
       async () => {
         const { hosts } = await lab.status();
         const role = hosts.find(({ name }) => name === worker)?.swarm;
-        const running = await members();
-        if (role === 'worker' && running === 2) return { done: true, value: undefined };
-        return { done: false, reason: `role ${role}, ${running} etcd tasks` };
+        if (role !== 'worker') return { done: false, reason: `role ${role}` };
+        return await etcdVotes(lab, others);
       },
       { what: `${worker} to be a worker`, timeoutMs: 90_000, everyMs: 500 },
     );
@@ -59,15 +40,9 @@ describe('a manager becomes a worker', () => {
   it('is a manager again afterwards, with a member of etcd', async () => {
     await lab.dockerOk('node1', ['node', 'promote', worker]);
     await whole(lab);
-    await waitFor(
-      async () => {
-        const running = await members();
-        return running === 3
-          ? { done: true, value: undefined }
-          : { done: false, reason: `${running} etcd tasks` };
-      },
-      { what: 'three members of etcd', timeoutMs: 90_000, everyMs: 500 },
-    );
+    await waitFor(() => etcdVotes(lab, lab.hostNames), {
+      ...{ what: 'three voting members of etcd', timeoutMs: 90_000, everyMs: 500 },
+    });
     await createVolume(lab, worker, 'promoted');
     await removeVolume(lab, worker, 'promoted');
   });

@@ -5,6 +5,7 @@ import { hostPort } from '../../lib/host-port.ts';
 import { managerServerName, type TlsFiles } from '../../lib/node-identity.ts';
 import {
   apiError,
+  etcdAnswer,
   leaderAnswer,
   moveAnswer,
   nodesAnswer,
@@ -20,6 +21,7 @@ export interface AdminClient {
   volume(name: string): Promise<z.infer<typeof volumeAnswer>>;
   nodes(): Promise<z.infer<typeof nodesAnswer>>;
   leader(): Promise<z.infer<typeof leaderAnswer>>;
+  etcd(): Promise<z.infer<typeof etcdAnswer>>;
   /** Makes a volume larger. @returns whether its file system still has to follow, by itself. */
   resize(name: string, size: string): Promise<z.infer<typeof resizeAnswer>>;
   /** Asks that a volume be served from another node. @throws VolumeError `not_found`, `conflict`, `denied`. */
@@ -117,6 +119,7 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
     volume: (name) => look(pathOf(name), volumeAnswer),
     nodes: () => look('/v1/nodes', nodesAnswer),
     leader: () => look('/v1/leader', leaderAnswer),
+    etcd: () => look('/v1/etcd', etcdAnswer),
     resize: (name, size) => {
       const patient = { ...options, timeoutMs: resizeMs };
       const call: Call = { method: 'POST', path: `${pathOf(name)}/resize`, json: { size } };

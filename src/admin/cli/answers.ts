@@ -48,3 +48,11 @@ export const leaderAnswer = z.object({
   ...freshness,
   leader: z.object({ node: z.string(), host: z.string().optional(), since: z.string() }).nullable(),
 });
+/** The members of etcd; a problem when they cannot be told. */
+export const etcdAnswer = z.object({
+  ...freshness,
+  etcd: z.object({
+    members: z.array(z.object({ node: z.string(), host: z.string().optional(), votes: z.boolean() })),
+    problem: z.string().optional(),
+  }),
+});

@@ -42,7 +42,7 @@ Volumes are created, used and removed with Docker:
   docker service create --mount type=volume,source=shared,target=/data,volume-driver=vfile ...
 
 Examples:
-  vfile status                     who leads, which nodes are alive, what state volumes are in
+  vfile status                     who leads, which nodes are alive, what state etcd and volumes are in
   vfile volume ls                  all volumes
   vfile volume inspect shared      one volume: what it waits for, who serves it, who mounts it
   vfile volume resize shared 20gb  more space, while it is used
@@ -63,9 +63,14 @@ Exit codes: 0 done, 2 wrong usage, 3 no such volume or node, 6 not now, 9 the ma
     .addHelpText('after', '\nExample:\n  vfile status')
     .action(async (options: { json?: boolean }) => {
       const api = await client();
-      const [leader, nodes, volumes] = await Promise.all([api.leader(), api.nodes(), api.volumes()]);
+      const [{ leader }, { etcd }, { nodes }, volumes] = await Promise.all([
+        api.leader(),
+        api.etcd(),
+        api.nodes(),
+        api.volumes(),
+      ]);
       tellAge(volumes);
-      const all = { leader: leader.leader, nodes: nodes.nodes, volumes: volumes.volumes };
+      const all = { leader, etcd, nodes, volumes: volumes.volumes };
       print(options.json ? json(all) : renderStatus(all));
     });
 

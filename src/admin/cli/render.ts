@@ -1,7 +1,7 @@
 import Table from 'cli-table3';
 import type { z } from 'zod';
 import type { FailoverRecord } from '../../vfile/types.ts';
-import type { leaderAnswer, nodesAnswer, VolumeShown } from './answers.ts';
+import type { etcdAnswer, leaderAnswer, nodesAnswer, VolumeShown } from './answers.ts';
 import type { Moved } from './move-volume.ts';
 
 /** Tables without lines, as Docker prints them. */
@@ -120,13 +120,21 @@ export function renderVolume(volume: VolumeShown): string {
   ]);
 }
 
+function showEtcd({ members, problem }: z.infer<typeof etcdAnswer>['etcd']): string {
+  if (problem !== undefined) return `does not answer: ${problem}`;
+  return members
+    .map(({ node, host, votes }) => `${host ?? node}${votes ? '' : ' (joining, no vote yet)'}`)
+    .join(', ');
+}
+
 /** The cluster at one look. */
 export function renderStatus(options: {
   readonly leader: z.infer<typeof leaderAnswer>['leader'];
+  readonly etcd: z.infer<typeof etcdAnswer>['etcd'];
   readonly nodes: z.infer<typeof nodesAnswer>['nodes'];
   readonly volumes: readonly VolumeShown[];
 }): string {
-  const { leader, nodes, volumes } = options;
+  const { leader, etcd, nodes, volumes } = options;
   const states = new Map<string, number>();
   for (const { state } of volumes) states.set(state, (states.get(state) ?? 0) + 1);
   const table = new Table({ ...plain, head: ['NODE', 'ADDRESS', 'VERSION', 'SERVES', 'MOUNTS', 'PROBLEMS'] });
@@ -142,6 +150,7 @@ export function renderStatus(options: {
   }
   const summary = pairs([
     ['Leader', leader ? `${leader.host ?? leader.node}, since ${leader.since}` : 'none: no manager leads'],
+    ['etcd', showEtcd(etcd)],
     ['Volumes', [...states].map(([state, count]) => `${count} ${state}`).join(', ') || 'none'],
   ]);
   return `${summary}\n\n${table.toString()}`;

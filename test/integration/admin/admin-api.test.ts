@@ -8,6 +8,7 @@ import { createAdminClient } from '../../../src/admin/cli/admin-client.ts';
 import { createProgram } from '../../../src/admin/cli/program.ts';
 import { createMetrics } from '../../../src/admin/metrics.ts';
 import { createMirror } from '../../../src/etcd/list-watch-mirror.ts';
+import type { ClusterView } from '../../../src/etcd/member/types.ts';
 import { createMemoryStore, type MemoryStore } from '../../../src/etcd/memory-store.ts';
 import { systemClock as clock } from '../../../src/lib/clock.ts';
 import { VolumeError } from '../../../src/lib/errors.ts';
@@ -30,9 +31,18 @@ describe('the admin API over mutual TLS', () => {
     server?: AdminServer;
     identities: NodeIdentitySource[];
     ends: (() => void)[];
+    etcd: ClusterView;
   } = {
     identities: [],
     ends: [],
+    etcd: {
+      answers: true,
+      clusterId: 'c',
+      members: ['m2', 'm1'].map((nodeId) => ({
+        ...{ id: nodeId, nodeId, started: true, learner: nodeId === 'm2' },
+        ...{ peerUrls: [], clientAddresses: [] },
+      })),
+    },
   };
   const tls = new Map<string, TlsFiles>();
   const grown: string[] = [];
@@ -144,6 +154,7 @@ describe('the admin API over mutual TLS', () => {
         withdrawMove: (volume) => withdrawMove({ store }, volume),
         resize: (volume, size) => resizeVolume({ store, growBase }, volume, size),
       },
+      etcd: async () => given.etcd,
       registry: metrics.registry,
       identity: manager,
       port: 0,
@@ -193,6 +204,9 @@ describe('the admin API over mutual TLS', () => {
     const one = await vfile('volume', 'inspect', 'shared');
     expect(one).toMatch(/Server: +host-m1 \(10\.0\.0\.1\), port \d+, epoch 3/);
     expect(one).toMatch(/Mounted on: +host-w1 \(10\.0\.0\.2\), 1 mount\(s\)/);
+    expect(await vfile('status')).toMatch(/etcd: +host-m1, m2 \(joining, no vote yet\)/);
+    given.etcd = { answers: false, why: 'no quorum' };
+    expect(await vfile('status')).toMatch(/etcd: +does not answer: no quorum/);
     expect(await vfile('status')).toMatch(
       /Leader: +host-m1, since[\s\S]*1 Creating, 1 Mounted[\s\S]*host-m1 +10\.0\.0\.1/,
     );

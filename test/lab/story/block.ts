@@ -1,4 +1,4 @@
-import { copyFile, readFile } from 'node:fs/promises';
+import { copyFile, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { image, inspect } from '../fixture.ts';
 import type { ShellResult } from '../tool/agent.ts';
@@ -80,6 +80,7 @@ export class BlockWriter {
 
   async start(volume: string): Promise<void> {
     const { shared } = this.#lab.host(this.host);
+    await rm(join(shared, `${this.name}.diary`), { force: true });
     await copyFile(join(import.meta.dirname, 'block-writer.pl'), join(shared, 'block-writer.pl'));
     await this.#lab.dockerOk(this.host, [
       ...['run', '--detach', '--init', '--network', 'none', '--name', this.name],

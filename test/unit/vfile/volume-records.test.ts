@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { createMemoryStore, type MemoryStore } from '../../../src/etcd/memory-store.ts';
 import type { Store } from '../../../src/etcd/store.ts';
+import { VolumeError } from '../../../src/lib/errors.ts';
 import { ManualClock } from '../../../src/lib/manual-clock.ts';
 import { createVolume } from '../../../src/vfile/create-volume.ts';
 import { vfileKeys } from '../../../src/vfile/keys.ts';
@@ -46,8 +47,52 @@ describe('records of volumes', () => {
     };
   }
 
+  /** The store, but the answer to the first transaction is lost; it was done or not. */
+  function inDoubt(done: boolean, after: () => Promise<unknown> = async () => undefined): Store {
+    const state = { lost: false };
+    return {
+      ...racing(async () => undefined),
+      txn: async (when, then) => {
+        if (state.lost) return store.txn(when, then);
+        state.lost = true;
+        if (done) await store.txn(when, then);
+        await after();
+        throw new VolumeError('unavailable', 'whether it was done is not known');
+      },
+    };
+  }
+
   beforeEach(() => {
     store = createMemoryStore({ clock });
+  });
+
+  describe.each([true, false])('an answer of etcd is lost, and it was done: %s', (done) => {
+    it('create ends well, once', async () => {
+      const { spec, created } = await createVolume({ ...parts(), store: inDoubt(done) }, 'shared', {});
+      expect(created).toBe(true);
+      expect((await read('shared')).spec?.value).toEqual(spec);
+      expect((await store.list(vfileKeys.ports)).entries).toHaveLength(1);
+    });
+
+    it('remove ends well', async () => {
+      await createVolume(parts(), 'shared', {});
+      await removeVolume({ store: inDoubt(done), clock }, 'shared');
+      expect((await read('shared')).spec?.value.deleting).toBeDefined();
+    });
+  });
+
+  it('remove: an answer is lost and the manager has removed the volume meanwhile', async () => {
+    await createVolume(parts(), 'shared', {});
+    const gone = () => store.txn([], [{ deletePrefix: vfileKeys.volume('shared') }]);
+    await removeVolume({ store: inDoubt(true, gone), clock }, 'shared');
+    await expect(removeVolume({ store, clock }, 'shared')).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('with etcd away, create and remove say so', async () => {
+    await createVolume(parts(), 'shared', {});
+    store.goOffline();
+    await expect(createVolume(parts(), 'other', {})).rejects.toMatchObject({ code: 'unavailable' });
+    await expect(removeVolume(parts(), 'shared')).rejects.toMatchObject({ code: 'unavailable' });
   });
 
   describe('create', () => {
