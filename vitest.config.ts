@@ -19,7 +19,8 @@ export default defineConfig({
           include: ['test/integration/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 120_000,
-          fileParallelism: false,
+          // They mostly wait: for leases to run out, for etcd to elect. Each has its own folder, ports and devices.
+          maxWorkers: 3,
         },
       },
       {
