@@ -42,7 +42,7 @@ async function main(): Promise<void> {
     log,
     requestTimeoutMs: 5_000,
   });
-  const backends = openBackends(settings.datastores);
+  const backends = openBackends(settings.datastores, { leaveBehindMs: settings.leaveBehindMs });
   const server = createService({
     store,
     backends,
@@ -57,7 +57,7 @@ async function main(): Promise<void> {
     failAt: createFailurePoint(settings.failAt, () => process.kill(process.pid, 'SIGKILL')),
   });
   await server.listen();
-  void sweepDatastores(backends, log);
+  void sweepDatastores({ store, backends, log });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       log.info('stopping');

@@ -30,6 +30,14 @@ export const volumeRecordSchema = z.object({
   datastore: z.string(),
   /** Path of the disk relative to the datastore's folder. */
   disk: z.string(),
+  /**
+   * File with the disk's bytes, in the disk's folder, since a lost holder was left behind on another one; absent: the one
+   * that is named after the disk.
+   */
+  extent: z
+    .string()
+    .regex(/^[^/]+$/)
+    .optional(),
   /** UUID of the file system, given before it is made: how a half-made one is recognised. */
   fsUuid: z.string(),
   options: z.object({

@@ -199,6 +199,58 @@ export function backendContract(name: string, start: () => Promise<BackendUnderT
       expect(await under.backend.attach(mine, 'node')).toHaveProperty('kind');
     });
 
+    it('leaves a lost holder behind, who may write as it likes, or says that it cannot', async () => {
+      const disk = makeDisk('a');
+      await under.backend.create(disk);
+      await under.write(disk, 4096, Buffer.from('precious'));
+      const extent = await under.backend.leaveBehind?.(disk, 5);
+      if (extent === undefined) return;
+      // As long as nothing came of it, the disk is what it was.
+      await under.write(disk, 8192, Buffer.from('late'));
+      expect((await under.other.contents()).disks).toMatchObject([{ uuid: disk.uuid }]);
+      const moved = { ...disk, extent };
+      await under.other.attach(moved, 'other');
+      expect((await under.read(moved, 4096, 8)).toString()).toBe('precious');
+      expect(await under.read(moved, 8192, 4)).toEqual(Buffer.alloc(4));
+      expect((await under.backend.usage(moved))?.sizeBytes).toBe(8 * mb);
+      expect(await under.backend.contents()).toEqual({
+        disks: [{ disk: disk.disk, uuid: disk.uuid, sizeBytes: 8 * mb, extent, notes: undefined }],
+        strange: [],
+      });
+      await under.backend.grow({ ...moved, sizeBytes: 12 * mb });
+      const again = (await under.other.leaveBehind?.({ ...moved, sizeBytes: 12 * mb }, 6)) ?? '';
+      await under.backend.attach({ ...moved, extent: again }, 'node');
+      expect((await under.read({ ...moved, extent: again }, 4096, 8)).toString()).toBe('precious');
+      // Whoever was stopped in the middle of an earlier takeover does no harm when it goes on.
+      await expect(under.other.attach(moved, 'other')).rejects.toThrow();
+      await expect(under.other.attach(disk, 'other')).rejects.toThrow();
+      const lost = (await under.other.leaveBehind?.({ ...moved, extent: again }, 7)) ?? '';
+      await under.backend.discard?.(lost);
+      const left = await under.backend.leaveBehind?.({ ...moved, extent: again }, 7);
+      const record = { epoch: 6, extent: again };
+      expect(await under.backend.sweep(async () => new Map([[disk.disk, record]]))).toEqual([]);
+      const later = { epoch: 7, extent: again };
+      expect(await under.backend.sweep(async () => new Map([[disk.disk, later]]))).toEqual([left]);
+      expect((await under.read({ ...moved, extent: again }, 4096, 8)).toString()).toBe('precious');
+      await under.backend.remove({ ...moved, extent: again });
+      expect(await under.contents()).toEqual([]);
+    });
+
+    it('a takeover that stopped half way is completed by the next attach, its leftovers are swept', async () => {
+      const disk = makeDisk('a');
+      await under.backend.create(disk);
+      const extent = await under.backend.leaveBehind?.(disk, 5);
+      if (extent === undefined) return;
+      const record = { epoch: 5, extent };
+      expect(await under.other.sweep(async () => new Map([[disk.disk, record]]))).toEqual([]);
+      await Promise.all([
+        under.backend.attach({ ...disk, extent }, 'node'),
+        under.other.attach({ ...disk, extent }, 'node'),
+      ]);
+      expect((await under.backend.contents()).disks).toMatchObject([{ extent }]);
+      expect(await under.contents()).toHaveLength(2);
+    });
+
     it('says what options it cannot do', () => {
       expect(under.backend.unsupported(parseBlockOptions({ size: '1gb' }))).toBeUndefined();
     });

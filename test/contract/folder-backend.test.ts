@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, open, readdir, rm, statfs, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,18 +8,22 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { DatastoreBackend, Disk } from '../../src/vdvs/backends/backend.ts';
 import { createFolderBackend } from '../../src/vdvs/backends/folder/folder-backend.ts';
 import { parseBlockOptions } from '../../src/vdvs/options.ts';
-import { backendContract } from './backend.contract.ts';
+import { type BackendUnderTest, backendContract } from './backend.contract.ts';
 
-backendContract('datastore folder', async () => {
-  const path = await mkdtemp(join(tmpdir(), 'folder-backend-'));
-  const backend = createFolderBackend({ datastore: 'ds', path });
+/** A backend on an empty folder; `leaveBehindMs` 0 where blocks can be shared. */
+async function folderUnderTest(
+  path: string,
+  leaveBehindMs: number,
+  end: () => void,
+): Promise<BackendUnderTest> {
+  const backend = createFolderBackend({ datastore: 'ds', path, leaveBehindMs });
   const extent = async (disk: Disk, flags: string) => {
     const location = await backend.attach(disk, 'node');
     return await open(join(path, location.file), flags);
   };
   return {
     backend,
-    other: createFolderBackend({ datastore: 'ds', path }),
+    other: createFolderBackend({ datastore: 'ds', path, leaveBehindMs }),
     async read(disk, offset, length) {
       const file = await extent(disk, 'r');
       try {
@@ -37,8 +42,31 @@ backendContract('datastore folder', async () => {
     },
     contents: () => readdir(path),
     breakDatastore: () => rm(path, { recursive: true }),
-    end: () => rm(path, { recursive: true, force: true }),
+    async end() {
+      await rm(path, { recursive: true, force: true });
+      end();
+    },
   };
+}
+
+backendContract('datastore folder', async () => {
+  const path = await mkdtemp(join(tmpdir(), 'folder-backend-'));
+  return await folderUnderTest(path, 10_000, () => undefined);
+});
+
+backendContract('datastore folder that shares blocks', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'folder-backend-'));
+  const mountPoint = join(root, 'xfs');
+  await mkdir(mountPoint);
+  execFileSync('truncate', ['-s', '400M', join(root, 'image')]);
+  execFileSync('mkfs.xfs', ['-q', '-m', 'reflink=1', join(root, 'image')]);
+  execFileSync('mount', ['-o', 'loop', join(root, 'image'), mountPoint]);
+  const path = join(mountPoint, 'ds');
+  await mkdir(path);
+  return await folderUnderTest(path, 0, () => {
+    execFileSync('umount', [mountPoint]);
+    rmSync(root, { recursive: true });
+  });
 });
 
 it('a disk in a folder is a VMDK that qemu-img reads', async () => {
@@ -138,8 +166,15 @@ describe('files in a datastore folder', () => {
     for (const name of ['.creating-old', '.creating-new', 'mine.txt']) await writeFile(join(path, name), 'x');
     const hourAgo = new Date(Date.now() - 61 * 60_000);
     for (const name of ['.creating-old', 'mine.txt']) await utimes(join(path, name), hourAgo, hourAgo);
-    expect(await backend.sweep()).toEqual(['.creating-old']);
+    expect(await backend.sweep(async () => new Map())).toEqual(['.creating-old']);
     expect((await readdir(path)).sort()).toEqual(['.creating-new', 'a-flat.vmdk', 'a.vmdk', 'mine.txt']);
+  });
+
+  it('are not copied away from a lost holder for longer than allowed', async () => {
+    const source = { ...disk('a'), diskformat: 'zeroedthick' as const };
+    await backend.create(source);
+    expect(await backend.leaveBehind?.(source, 1)).toBeUndefined();
+    expect((await readdir(path)).sort()).toEqual(['a-flat.vmdk', 'a.vmdk']);
   });
 
   it('that are no disks of ours are told as strange', async () => {

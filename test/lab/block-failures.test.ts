@@ -15,7 +15,7 @@ beforeEach(() => whole(lab));
 /** `e2fsck -fn` on the disk of a volume that nobody has attached; its descriptor names the file. */
 async function checkDisk(volume: string): Promise<void> {
   const descriptor = await readFile(join(datastore('default'), `${volume}.vmdk`), 'utf8');
-  const extent = / FLAT "([^"]+)"/.exec(descriptor)?.[1];
+  const extent = / VMFS "([^"]+)"/.exec(descriptor)?.[1];
   if (extent === undefined) throw new Error(`the descriptor of ${volume} names no file: ${descriptor}`);
   const { exitCode, stdout } = await run('e2fsck', ['-fn', join(datastore('default'), extent)], {
     ...{ timeoutMs: 60_000, okCodes: Array.from({ length: 64 }, (_, code) => code) },

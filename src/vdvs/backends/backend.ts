@@ -1,11 +1,13 @@
 import type { Json } from '../../etcd/store.ts';
-import type { BlockOptions, VolumeId } from '../types.ts';
+import type { BlockOptions, VolumeId, VolumeRecord } from '../types.ts';
 
 /** A disk as the records describe it. */
 export interface Disk {
   readonly id: VolumeId;
   /** Path of the disk relative to the datastore. */
   readonly disk: string;
+  /** Where `leaveBehind` has put its bytes; absent: where `create` did. */
+  readonly extent?: string | undefined;
   /** Identity of this very disk: a disk of the same name with another one is somebody else's. */
   readonly uuid: string;
   readonly sizeBytes: number;
@@ -34,9 +36,14 @@ export interface FoundDisk {
   readonly disk: string;
   readonly uuid: string;
   readonly sizeBytes: number;
+  /** As `Disk.extent`. */
+  readonly extent?: string;
   /** What was last said of it with `describe`; `undefined` when there is nothing that can be read. */
   readonly notes: unknown;
 }
+
+/** What a record says of where the bytes of a disk are, and how often it was attached. */
+export type CurrentExtent = Pick<VolumeRecord, 'epoch' | 'extent'>;
 
 /** Size of a disk and what it takes up, in bytes. */
 export interface DiskUsage {
@@ -77,8 +84,12 @@ export interface DatastoreBackend {
   contents(): Promise<{ disks: FoundDisk[]; strange: string[] }>;
   /** Gives a disk the identity that `disk` says, so that whoever knew it by `formerUuid` does not touch it any more. */
   takeOver(disk: Disk, formerUuid: string): Promise<void>;
-  /** Deletes what interrupted work left, except what may still be going on. @returns what it deleted. */
-  sweep(): Promise<string[]>;
+  /**
+   * Deletes what interrupted work left, except what may still be going on.
+   * @param current what the records say of each disk, by `Disk.disk`; read after the datastore was looked through.
+   * @returns what it deleted.
+   */
+  sweep(current: () => Promise<ReadonlyMap<string, CurrentExtent>>): Promise<string[]>;
   /** Deletes the disk; success when it is gone. @throws VolumeError `exists` when it belongs to something else. */
   remove(disk: Disk): Promise<void>;
   /** `undefined` when the disk is not there. */
@@ -88,6 +99,16 @@ export interface DatastoreBackend {
    * @throws VolumeError `unavailable` when it is not there, `exists` when the disk of that name is another one.
    */
   attach(disk: Disk, node: string): Promise<DiskLocation>;
+  /**
+   * For a disk whose holder was lost and may write yet, a host that goes on after it was frozen for example: puts its bytes
+   * where that one does not write. What was acknowledged is there; the old place is deleted by the `attach` that follows.
+   * A backend that takes the disk away from the lost host needs no such thing.
+   * @param epoch of the attachment that this is for; only when that is granted, the record names the new place.
+   * @returns the new place, for `Disk.extent`; `undefined`: it would take too long, the disk stays where it is.
+   */
+  leaveBehind?(disk: Disk, epoch: number): Promise<string | undefined>;
+  /** Deletes such a place that certainly no record names. */
+  discard?(extent: string): Promise<void>;
   /** Takes the disk away from the host. Success when it is not attached. */
   detach(disk: Disk, node: string): Promise<void>;
 }

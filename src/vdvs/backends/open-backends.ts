@@ -1,9 +1,15 @@
 import type { DatastoreBackend } from './backend.ts';
-import { createFolderBackend } from './folder/folder-backend.ts';
+import { createFolderBackend, type FolderBackendOptions } from './folder/folder-backend.ts';
 
 /** A backend for each datastore of the settings. */
-export function openBackends(datastores: ReadonlyMap<string, string>): ReadonlyMap<string, DatastoreBackend> {
+export function openBackends(
+  datastores: ReadonlyMap<string, string>,
+  options: Pick<FolderBackendOptions, 'leaveBehindMs'>,
+): ReadonlyMap<string, DatastoreBackend> {
   return new Map(
-    [...datastores].map(([datastore, path]) => [datastore, createFolderBackend({ datastore, path })]),
+    [...datastores].map(([datastore, path]) => [
+      datastore,
+      createFolderBackend({ datastore, path, ...options }),
+    ]),
   );
 }

@@ -66,7 +66,8 @@ export function createLoopDevices({ run, clock }: { run: Run; clock: Clock }): L
 
   const released = async (device: string, file: string) => {
     const until = clock.monotonic() + times.releaseMs;
-    while (backingFile(device) === file) {
+    // The file may be deleted meanwhile, by who has taken the disk over.
+    while (backingFile(device)?.startsWith(file)) {
       if (clock.monotonic() >= until) return false;
       await clock.sleep(times.pollMs);
     }

@@ -49,11 +49,39 @@ export function createAttachments(parts: ServiceParts): Attachments {
     return { record, epoch, location, clean };
   };
 
-  /** The attachment with an epoch that no other has, and the record that proves it, in one step. */
-  const take = async (caller: Caller, id: VolumeId, request: AttachRequest, state: VolumeState) => {
-    const { volume, attachment } = state;
+  /** Where a lost holder does not write; `undefined` when there is no such place, for whatever reason. */
+  const leaveBehind = async (id: VolumeId, volume: VolumeRecord): Promise<string | undefined> => {
+    try {
+      return await backendOf(parts, id).leaveBehind?.(diskOf(volume), volume.epoch + 1);
+    } catch (thrown) {
+      const error = toVolumeError(thrown);
+      // Without its datastore it cannot be given to anybody.
+      if (error.code === 'unavailable' || error.code === 'exists') throw error;
+      log.warn('disk stays where its lost holder may write', {
+        volume: renderVolumeName(id),
+        error: error.message,
+      });
+      return undefined;
+    }
+  };
+
+  /**
+   * The attachment with an epoch that no other has, and the record that proves it, in one step.
+   * @param extent where the disk is from now on; `undefined`: where it was.
+   */
+  const take = async (
+    caller: Caller,
+    id: VolumeId,
+    request: AttachRequest,
+    { volume, attachment }: VolumeState,
+    extent: string | undefined,
+  ) => {
     if (!volume) throw unknownVolume(id);
-    const record: VolumeRecord = { ...volume.value, epoch: volume.value.epoch + 1 };
+    const record: VolumeRecord = {
+      ...volume.value,
+      epoch: volume.value.epoch + 1,
+      ...(extent === undefined ? {} : { extent }),
+    };
     const taken: Attachment = {
       v: 1,
       node: caller.node,
@@ -85,7 +113,14 @@ export function createAttachments(parts: ServiceParts): Attachments {
           `volume ${renderVolumeName(id)}: the lease of ${caller.host} is gone`,
         );
       });
-    if (!done) return undefined;
+    if (!done) {
+      // A copy that cannot be deleted now is swept.
+      if (extent !== undefined)
+        await backendOf(parts, id)
+          .discard?.(extent)
+          .catch(() => undefined);
+      return undefined;
+    }
     log.info('attached', { volume: renderVolumeName(id), host: caller.host, epoch: record.epoch });
     const clean = volume.value.cleanEpoch === volume.value.epoch;
     return await grantOf(caller, id, record, record.epoch, clean);
@@ -124,7 +159,9 @@ export function createAttachments(parts: ServiceParts): Attachments {
         }
         // The same node with another lease has ended what it did under the old one before it got the new one.
         const unclean = !held && value.releasedEpoch < value.epoch;
-        if (unclean && outwaited !== value.epoch) {
+        // What is still on its way from the lost holder arrives at the old place.
+        const extent = unclean && outwaited !== value.epoch ? await leaveBehind(id, value) : undefined;
+        if (unclean && extent === undefined && outwaited !== value.epoch) {
           log.info('waiting after the loss of the holder', {
             volume: renderVolumeName(id),
             epoch: value.epoch,
@@ -133,7 +170,7 @@ export function createAttachments(parts: ServiceParts): Attachments {
           outwaited = value.epoch;
           continue;
         }
-        const grant = await take(caller, id, request, state);
+        const grant = await take(caller, id, request, state, extent);
         if (grant) return grant;
       }
     },

@@ -6,6 +6,7 @@ import type { VolumeId, VolumeRecord } from '../types.ts';
 import { type DiskNotes, notesSchema, writeNotes } from './notes.ts';
 import { readSnapshots, readVolumes } from './records.ts';
 import { backendOf, diskOf, type ServiceParts } from './service-parts.ts';
+import { currentExtents } from './sweep.ts';
 
 /** What a scan may do. */
 export interface ScanRequest {
@@ -74,6 +75,8 @@ export function createScanner(parts: ServiceParts): Scanner {
     epoch: Math.floor(clock.now() / 1_000),
     releasedEpoch: 0,
     cleanEpoch: 0,
+    // Its notes may be older than its last takeover; the descriptor is not.
+    extent: found.extent,
     ...(found.sizeBytes > record.options.sizeBytes ? { growing: true } : {}),
     options: { ...record.options, sizeBytes: Math.max(record.options.sizeBytes, found.sizeBytes) },
   });
@@ -189,7 +192,7 @@ export function createScanner(parts: ServiceParts): Scanner {
       }
       if (request.dryRun) return { disks: findings, swept: [] };
       await raiseCounts(datastore);
-      return { disks: findings, swept: await backend.sweep() };
+      return { disks: findings, swept: await backend.sweep(() => currentExtents(store, datastore)) };
     },
   };
 }

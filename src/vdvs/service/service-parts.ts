@@ -57,6 +57,7 @@ export function diskOf(record: VolumeRecord): Disk {
   return {
     id: { datastore: record.datastore, name: record.name },
     disk: record.disk,
+    extent: record.extent,
     uuid: record.fsUuid,
     sizeBytes: record.options.sizeBytes,
     diskformat: record.options.diskformat,

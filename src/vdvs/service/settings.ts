@@ -5,6 +5,7 @@ const schema = z.object({
   ...common,
   VDVS_LISTEN: z.string().default('0.0.0.0'),
   VDVS_TAKEOVER_MARGIN_MS: whole(0, 60_000).default(500),
+  VDVS_LEAVE_BEHIND_MS: whole(0, 60_000).default(2_000),
 });
 
 /** Settings of the vDVS service. @throws VolumeError `invalid` listing all problems at once. */
@@ -15,5 +16,7 @@ export function readServiceSettings(env: Environment) {
     listen: s.VDVS_LISTEN,
     /** How long a volume whose holder was lost waits beyond the holder's lease: for writes on their way. */
     takeoverMarginMs: s.VDVS_TAKEOVER_MARGIN_MS,
+    /** How long a disk may be copied away from a lost holder, where the datastore cannot share blocks; 0: never. */
+    leaveBehindMs: s.VDVS_LEAVE_BEHIND_MS,
   });
 }

@@ -74,7 +74,7 @@ export async function startRulesWorld(): Promise<RulesWorld> {
   for (let index = 0; index < serviceCount; index += 1) {
     const service = createService({
       store: open(),
-      backends: openBackends(new Map(folders)),
+      backends: openBackends(new Map(folders), {}),
       identity: manager,
       host: '127.0.0.1',
       port: 0,

@@ -32,7 +32,7 @@ describe('the connection to the vDVS service', () => {
     const store = createMemoryStore({ clock: systemClock });
     const service = createService({
       store,
-      backends: openBackends(new Map([['ds', dir]])),
+      backends: openBackends(new Map([['ds', dir]]), {}),
       identity,
       host: '127.0.0.1',
       port: 0,

@@ -219,6 +219,7 @@ export async function startWorld(): Promise<World> {
         ['default', datastore],
         ['slow', slow],
       ]),
+      { leaveBehindMs: 2_000 },
     ),
     identity,
     host: '127.0.0.1',

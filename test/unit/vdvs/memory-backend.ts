@@ -12,6 +12,8 @@ export interface MemoryDisk extends Disk {
 export function memoryBackend() {
   const disks = new Map<string, MemoryDisk>();
   const failures: VolumeError[] = [];
+  /** Whether a lost holder can be left behind, and the places that were made for that. */
+  const places: { next: boolean; made: string[] } = { next: false, made: [] };
   const fail = () => {
     const failure = failures.shift();
     if (failure) throw failure;
@@ -46,7 +48,10 @@ export function memoryBackend() {
     async describe(disk, notes) {
       disks.set(disk.disk, { ...find(disk), notes: JSON.parse(JSON.stringify(notes)) as Json });
     },
-    contents: async () => ({ disks: [...disks.values()], strange: [] }),
+    contents: async () => ({
+      disks: [...disks.values()].map(({ extent: _at, ...disk }) => disk),
+      strange: [],
+    }),
     async takeOver(disk, formerUuid) {
       if (disks.get(disk.disk)?.uuid === disk.uuid) return;
       disks.set(disk.disk, { ...find({ ...disk, uuid: formerUuid }), uuid: disk.uuid });
@@ -60,6 +65,17 @@ export function memoryBackend() {
     usage: async (disk) =>
       disks.has(disk.disk) ? { sizeBytes: disk.sizeBytes, allocatedBytes: 4096 } : undefined,
     attach: async (disk) => ({ kind: 'folder-file', datastore: disk.id.datastore, file: find(disk).disk }),
+    async leaveBehind(disk, epoch) {
+      fail();
+      find(disk);
+      if (!places.next) return undefined;
+      const place = `${disk.disk}~${epoch}`;
+      places.made.push(place);
+      return place;
+    },
+    async discard(extent) {
+      places.made.splice(places.made.indexOf(extent), 1);
+    },
     detach: async () => undefined,
   };
   /** As an attached host would. */
@@ -68,5 +84,5 @@ export function memoryBackend() {
     if (!disk) throw new Error(`no disk ${file}`);
     disks.set(file, { ...disk, content });
   };
-  return { backend, disks, failures, write };
+  return { backend, disks, failures, write, places };
 }

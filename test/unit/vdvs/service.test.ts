@@ -243,6 +243,47 @@ describe('the vDVS service', () => {
     expect(granted).toBeGreaterThanOrEqual(5_000 + marginMs);
   });
 
+  it('leaves a lost holder behind instead, and waits for nothing but its lease', async () => {
+    await create();
+    await attach(ann, annLease);
+    annLease.release();
+    disks.places.next = true;
+    let granted = 0;
+    const waiting = attach(bob, bobLease, 20_000, 1).then((grant) => {
+      granted = clock.monotonic();
+      return grant;
+    });
+    await clock.advance(7_000);
+    expect(await waiting).toMatchObject({ epoch: 2, clean: false, record: { extent: 'v.vmdk~2' } });
+    expect(granted).toBeLessThan(5_000 + marginMs);
+    // The same holder asks again.
+    expect(await attach(bob, bobLease)).toMatchObject({ epoch: 2, record: { extent: 'v.vmdk~2' } });
+    await service().attachments.detach(bob, id, 2, true);
+    expect(await attach(ann, bobLease)).toMatchObject({ epoch: 3, record: { extent: 'v.vmdk~2' } });
+    expect(disks.places.made).toEqual(['v.vmdk~2']);
+  });
+
+  it('waits the margin when there is no room to leave a lost holder behind', async () => {
+    await create();
+    await attach(ann, annLease);
+    await annLease.revoke();
+    disks.failures.push(new VolumeError('no_space', 'full'));
+    const waiting = attach(bob, bobLease, 20_000);
+    await clock.advance(marginMs);
+    expect((await waiting).record.extent).toBeUndefined();
+  });
+
+  it('of two who leave a lost holder behind at once one gets the disk, the other takes its copy back', async () => {
+    await create();
+    await attach(ann, annLease);
+    await annLease.revoke();
+    disks.places.next = true;
+    const both = [attach(bob, bobLease, 0, 0), attach({ node: 'node-c', host: 'cat' }, bobLease, 0, 1)];
+    const ended = await Promise.allSettled(both);
+    expect(ended.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    expect(disks.places.made).toHaveLength(1);
+  });
+
   it('grants nothing on a lease that is gone', async () => {
     await create();
     await annLease.revoke();

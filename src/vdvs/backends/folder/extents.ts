@@ -1,5 +1,5 @@
 import { type FileHandle, open, stat } from 'node:fs/promises';
-import { VolumeError } from '../../../lib/errors.ts';
+import { toVolumeError, VolumeError } from '../../../lib/errors.ts';
 import type { Run } from '../../../lib/exec.ts';
 import type { BlockOptions } from '../../types.ts';
 
@@ -9,6 +9,17 @@ export interface Extents {
   blank(path: string, sizeBytes: number, diskformat: BlockOptions['diskformat']): Promise<void>;
   /** Writes a new file with the content of another one, cut or extended to this size. */
   copy(from: string, path: string, sizeBytes: number, diskformat: BlockOptions['diskformat']): Promise<void>;
+  /**
+   * Writes a new file with all of another one: shares its blocks where the file system can, else copies what is allocated.
+   * @param withinMs 0: only if nothing has to be copied.
+   * @returns false when it would take or took longer; then there may be a part of the file.
+   */
+  twin(
+    from: string,
+    path: string,
+    diskformat: BlockOptions['diskformat'],
+    withinMs: number,
+  ): Promise<boolean>;
   /** Makes a file that may be in use at least this large. Never writes below the size that it has. */
   extend(path: string, sizeBytes: number, diskformat: BlockOptions['diskformat']): Promise<void>;
 }
@@ -18,6 +29,9 @@ const pieceBytes = 4 * 2 ** 20;
 
 /** ms for programs that do not copy; copying may take this, and longer by its slowest speed in bytes per second. */
 const limits = { runMs: 60_000, slowestCopy: 2 * 2 ** 20 } as const;
+
+/** Bytes per ms that no copy exceeds: what is more is not begun. */
+const fastestCopy = 2 ** 20;
 
 async function withFile(path: string, flags: string, act: (file: FileHandle) => Promise<void>) {
   const file = await open(path, flags, 0o600);
@@ -60,6 +74,14 @@ export function createExtents({ run }: { run: Run }): Extents {
     });
   };
 
+  /** What this host remembers of a file may be older than what another host has written. */
+  const forget = async (path: string) => {
+    await run('dd', [`of=${path}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0', 'status=none'], {
+      timeoutMs: limits.runMs,
+      input: '',
+    });
+  };
+
   return {
     extend,
     async blank(path, sizeBytes, diskformat) {
@@ -67,12 +89,29 @@ export function createExtents({ run }: { run: Run }): Extents {
       if (diskformat === 'eagerzeroedthick') await appendZeroes(path, sizeBytes);
       else await extend(path, sizeBytes, diskformat);
     },
+    async twin(from, path, diskformat, withinMs) {
+      const until = performance.now() + withinMs;
+      await forget(from);
+      const { size, blocks } = await stat(from);
+      const mayCopy = (diskformat === 'thin' ? blocks * 512 : size) <= withinMs * fastestCopy;
+      // Nothing else of the old file is kept, so its blocks become the new one's alone, also a thick disk's.
+      const how = mayCopy
+        ? ['--reflink=auto', diskformat === 'thin' ? '--sparse=always' : '--sparse=never']
+        : ['--reflink=always'];
+      try {
+        await run('cp', [...how, '--no-target-directory', from, path], {
+          timeoutMs: mayCopy ? Math.max(1, until - performance.now()) : limits.runMs,
+          env: { LC_ALL: 'C' },
+        });
+      } catch (thrown) {
+        if (!mayCopy || toVolumeError(thrown).code === 'timeout') return false;
+        throw thrown;
+      }
+      await withFile(path, 'r+', (file) => file.chmod(0o600));
+      return true;
+    },
     async copy(from, path, sizeBytes, diskformat) {
-      // What this host remembers of the source may be older than what another host has written.
-      await run('dd', [`of=${from}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0', 'status=none'], {
-        timeoutMs: limits.runMs,
-        input: '',
-      });
+      await forget(from);
       const how =
         diskformat === 'thin'
           ? ['--reflink=auto', '--sparse=always']

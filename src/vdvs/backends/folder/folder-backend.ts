@@ -1,4 +1,4 @@
-import { unlinkSync } from 'node:fs';
+import { readdirSync, unlinkSync } from 'node:fs';
 import { stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VolumeError } from '../../../lib/errors.ts';
@@ -6,7 +6,7 @@ import { run as runProgram } from '../../../lib/exec.ts';
 import { renderSize } from '../../sizes.ts';
 import type { DatastoreBackend, Disk } from '../backend.ts';
 import { createExtents } from './extents.ts';
-import { extentFile, notesFile, readFolder, sweepFolder, temporaryName } from './folder-contents.ts';
+import { notesFile, readFolder, sweepFolder, temporaryName } from './folder-contents.ts';
 import {
   fileErrorCode,
   publishFile,
@@ -17,6 +17,14 @@ import {
   unlinkIfThere,
   writeNewFile,
 } from './folder-files.ts';
+import {
+  deleteOlderExtents,
+  extentEpoch,
+  extentFile,
+  namedExtent,
+  newExtentFile,
+  sweepExtents,
+} from './new-extents.ts';
 import { parseVmdkDescriptor, renderVmdkDescriptor } from './vmdk-descriptor.ts';
 
 /** A datastore that is a folder which all hosts share. */
@@ -24,6 +32,8 @@ export interface FolderBackendOptions {
   readonly datastore: string;
   /** Absolute path of the folder on this host. */
   readonly path: string;
+  /** ms that a disk whose holder was lost may be copied for, where the file system cannot share blocks. */
+  readonly leaveBehindMs?: number;
 }
 
 /**
@@ -31,10 +41,15 @@ export interface FolderBackendOptions {
  * descriptor holds the disk's identity and comes first and goes last, so whoever finds it knows whose the name is. Files
  * are made under a temporary name and published complete.
  */
-export function createFolderBackend({ datastore, path }: FolderBackendOptions): DatastoreBackend {
+export function createFolderBackend({
+  datastore,
+  path,
+  leaveBehindMs = 0,
+}: FolderBackendOptions): DatastoreBackend {
   const extents = createExtents({ run: runProgram });
   const at = (file: string) => join(path, file);
-  const extentOf = (disk: Disk) => at(extentFile(disk.disk));
+  const nameOf = (disk: Disk) => disk.extent ?? extentFile(disk.disk);
+  const extentOf = (disk: Disk) => at(nameOf(disk));
   const describe = (disk: Disk) => `volume ${disk.id.name}@${datastore}`;
 
   const requireOurs = (disk: Disk, uuid = disk.uuid) => {
@@ -46,7 +61,7 @@ export function createFolderBackend({ datastore, path }: FolderBackendOptions): 
   };
 
   const render = (disk: Disk) =>
-    renderVmdkDescriptor({ sizeBytes: disk.sizeBytes, extent: extentFile(disk.disk), uuid: disk.uuid });
+    renderVmdkDescriptor({ sizeBytes: disk.sizeBytes, extent: nameOf(disk), uuid: disk.uuid });
 
   const writeDescriptor = async (disk: Disk) => {
     const name = temporaryName(path);
@@ -86,7 +101,7 @@ export function createFolderBackend({ datastore, path }: FolderBackendOptions): 
     if (existing !== undefined) {
       throw new VolumeError(
         'exists',
-        `${describe(disk)}: ${extentFile(disk.disk)} exists and is smaller; it was left alone`,
+        `${describe(disk)}: ${nameOf(disk)} exists and is smaller; it was left alone`,
       );
     }
     const name = temporaryName(path);
@@ -108,6 +123,24 @@ export function createFolderBackend({ datastore, path }: FolderBackendOptions): 
       if (translateFileError(thrown, '').code === 'no_space') await unlinkIfThere(at(disk.disk));
       throw thrown;
     }
+  };
+
+  /**
+   * Before anybody writes to a new extent: the descriptor names it, and the older ones go. Only ever from older to newer
+   * ones, whatever a service that was stopped for long believes.
+   */
+  const settle = async (disk: Disk) => {
+    const mine = extentEpoch(disk.disk, nameOf(disk)) ?? 0;
+    const named = () => extentEpoch(disk.disk, namedExtent(path, disk.disk) ?? '') ?? 0;
+    if (named() === mine) return;
+    const name = temporaryName(path);
+    await writeNewFile(name, render(disk));
+    await replaceFile(name, at(disk.disk), () => {
+      requireOurs(disk);
+      if (named() <= mine) return;
+      throw new VolumeError('conflict', `${describe(disk)}: another host has taken it over since`);
+    });
+    await deleteOlderExtents(path, disk.disk, mine);
   };
 
   const guarded = async <T>(disk: Disk, what: string, act: () => Promise<T>): Promise<T> => {
@@ -167,7 +200,8 @@ export function createFolderBackend({ datastore, path }: FolderBackendOptions): 
         await replaceFile(name, at(notesFile(disk.disk)), () => requireOurs(disk));
       }),
     contents: () => looking('scan', () => readFolder(path)),
-    sweep: () => looking('sweep', () => sweepFolder(path)),
+    sweep: (current) =>
+      looking('sweep', async () => [...(await sweepFolder(path)), ...(await sweepExtents(path, current))]),
     takeOver: (disk, formerUuid) =>
       guarded(disk, 'take over', async () => {
         const uuid = parseVmdkDescriptor(readSmallFileSync(at(disk.disk)))?.uuid;
@@ -184,7 +218,8 @@ export function createFolderBackend({ datastore, path }: FolderBackendOptions): 
           if (fileErrorCode(thrown) === 'ENOENT') return;
           throw thrown;
         }
-        for (const file of [extentFile(disk.disk), notesFile(disk.disk), disk.disk]) {
+        const extents = readdirSync(path).filter((name) => extentEpoch(disk.disk, name) !== undefined);
+        for (const file of [...extents, notesFile(disk.disk), disk.disk]) {
           try {
             unlinkSync(at(file));
           } catch (thrown) {
@@ -209,8 +244,24 @@ export function createFolderBackend({ datastore, path }: FolderBackendOptions): 
       guarded(disk, 'attach', async () => {
         requireOurs(disk);
         await stat(extentOf(disk));
-        return { kind: 'folder-file', datastore, file: extentFile(disk.disk) };
+        if (disk.extent !== undefined) await settle(disk);
+        return { kind: 'folder-file', datastore, file: nameOf(disk) };
       }),
+    leaveBehind: (disk, epoch) =>
+      guarded(disk, 'leave the lost holder behind', async () => {
+        requireOurs(disk);
+        const extent = newExtentFile(disk.disk, epoch);
+        const done = await extents
+          .twin(extentOf(disk), at(extent), disk.diskformat, leaveBehindMs)
+          .catch(async (thrown) => {
+            await unlinkIfThere(at(extent));
+            throw thrown;
+          });
+        if (done) await syncFolder(path);
+        else await unlinkIfThere(at(extent));
+        return done ? extent : undefined;
+      }),
+    discard: (extent) => looking('discard', () => unlinkIfThere(at(extent))),
     // Hosts reach the folder all the time: the attachment record alone decides who may open the disk.
     detach: async () => undefined,
   };

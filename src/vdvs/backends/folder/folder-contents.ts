@@ -3,6 +3,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FoundDisk } from '../backend.ts';
 import { fileErrorCode, readSmallFileSync, unlinkIfThere, writeNewFile } from './folder-files.ts';
+import { extentEpoch, extentFile, parseNewExtent } from './new-extents.ts';
 import { parseVmdkDescriptor } from './vmdk-descriptor.ts';
 
 /** Beginning of the names of files that are being made. */
@@ -19,11 +20,6 @@ export function temporaryName(folder: string): string {
 /** File with the notes on a disk, beside its descriptor. No disk has such a name: those end in `.vmdk`. */
 export function notesFile(disk: string): string {
   return disk.replace(/\.vmdk$/, '.vdvs.json');
-}
-
-/** File with the bytes of a disk. */
-export function extentFile(disk: string): string {
-  return disk.replace(/\.vmdk$/, '-flat.vmdk');
 }
 
 /** `undefined` for a file that is gone or no JSON. */
@@ -45,17 +41,20 @@ export async function readFolder(folder: string): Promise<{ disks: FoundDisk[]; 
   for (const disk of names) {
     if (disk.endsWith('-flat.vmdk')) continue;
     const descriptor = parseVmdkDescriptor(readSmallFileSync(join(folder, disk)));
-    const extent = extentFile(disk);
-    if (!descriptor || descriptor.extent !== extent || !names.has(extent)) {
+    const extent = descriptor?.extent ?? '';
+    if (!descriptor || extentEpoch(disk, extent) === undefined || !names.has(extent)) {
       strange.push(disk);
       continue;
     }
     extents.add(extent);
     const { size } = await stat(join(folder, extent));
     const notes = await readNotes(join(folder, notesFile(disk)));
-    disks.push({ disk, uuid: descriptor.uuid, sizeBytes: size, notes });
+    const elsewhere = extent === extentFile(disk) ? {} : { extent };
+    disks.push({ disk, uuid: descriptor.uuid, sizeBytes: size, ...elsewhere, notes });
   }
-  strange.push(...[...names].filter((name) => name.endsWith('-flat.vmdk') && !extents.has(name)));
+  const unused = [...names].filter((name) => name.endsWith('-flat.vmdk') && !extents.has(name));
+  // What a takeover left is no disk that somebody should look at: it is swept.
+  strange.push(...unused.filter((name) => !names.has(parseNewExtent(name)?.disk ?? '')));
   return { disks, strange };
 }
 
