@@ -53,8 +53,9 @@ export function createHttpApi(parts: HttpApiParts): Express {
   app.post(`${apiPrefix}/volumes`, async (request, response) => {
     const { name, datastore, options: given, host } = bodyOf(createRequestSchema, request);
     const caller = { node: callerNode(request), host };
+    const signal = untilGone(response);
     const { id, options } = await tenants.resolveNew(caller.node, { name, datastore }, given);
-    response.json(plainView(await volumes.create(caller, id, options)));
+    response.json(plainView(await volumes.create(caller, id, options, signal)));
   });
   app.get(one, async (request, response) => {
     response.json(plainView(await volumes.get(await meant(request))));

@@ -20,7 +20,11 @@ import {
 
 /** Volumes and their disks; any number of services may work on the same records at once. */
 export interface Volumes {
-  create(caller: Caller, id: VolumeId, options: RawOptions): Promise<VolumeView>;
+  /**
+   * @param signal ends when nobody waits for the answer any more: then nothing is begun, for the caller may have been
+   *   told by another service meanwhile that the volume is not made.
+   */
+  create(caller: Caller, id: VolumeId, options: RawOptions, signal?: AbortSignal): Promise<VolumeView>;
   get(id: VolumeId): Promise<VolumeView>;
   list(): Promise<VolumeView[]>;
   remove(id: VolumeId): Promise<void>;
@@ -47,6 +51,7 @@ export function createVolumes(parts: ServiceParts): Volumes {
     caller: Caller,
     id: VolumeId,
     options: RawOptions,
+    signal: AbortSignal | undefined,
   ): Promise<Read<VolumeRecord> | undefined> => {
     const record: VolumeRecord = {
       v: 1,
@@ -63,6 +68,7 @@ export function createVolumes(parts: ServiceParts): Volumes {
       ...(await planDisk(parts, options)),
     };
     const { sizeBytes, policy } = record.options;
+    signal?.throwIfAborted();
     const { done, revision } = await parts.gate.commitSize(
       { caller, id, fromBytes: 0, toBytes: sizeBytes, policy },
       [{ key: vdvsKeys.volume(id), is: 'absent' }],
@@ -103,7 +109,7 @@ export function createVolumes(parts: ServiceParts): Volumes {
   };
 
   return {
-    async create(caller, id, given) {
+    async create(caller, id, given, signal) {
       // Checks the name by the rules for users, whatever form it came in.
       parseVolumeName(renderVolumeName(id), id.datastore);
       const options = withFullSource(given, id.datastore);
@@ -112,7 +118,7 @@ export function createVolumes(parts: ServiceParts): Volumes {
       return await attempts(id, async () => {
         const state = await readVolume(store, id);
         if (!state.volume) {
-          const begun = await begin(caller, id, options);
+          const begun = await begin(caller, id, options, signal);
           const record = begun && (await life.complete(id, begun));
           return record && { record };
         }

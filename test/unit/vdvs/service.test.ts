@@ -62,6 +62,13 @@ describe('the vDVS service', () => {
   const attach = (who: typeof ann, lease: Lease, waitMs = 0, index = 0) =>
     service(index).attachments.attach(who, id, { lease: lease.id, waitMs }, never);
 
+  it('begins no volume for somebody who has hung up', async () => {
+    const gone = AbortSignal.abort(new VolumeError('unavailable', 'the caller hung up'));
+    await expect(service().volumes.create(ann, id, {}, gone)).rejects.toThrow('the caller hung up');
+    expect(await service().volumes.list()).toEqual([]);
+    expect(disks.disks.size).toBe(0);
+  });
+
   it('creates a volume once, however often and from however many sides it is asked to', async () => {
     const all = await Promise.all(
       Array.from({ length: 10 }, (_, index) => service(index % 2).volumes.create(ann, id, { size: '1gb' })),
