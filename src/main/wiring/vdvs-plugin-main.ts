@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../lib/clock.ts';
@@ -73,7 +73,7 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
     host: hostname(),
     clock,
   };
-  const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+  const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
   const table = await openMountTable({ path: join(settings.stateFolder, 'mounts.json'), bootId, log });
 
   server.setWaitingFor('the guard to say what became of the volumes of an earlier start');
@@ -92,7 +92,7 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
   };
   void findManagers();
 
-  const readMounts = async () => parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
+  const readMounts = async () => parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'));
   const node = await startVdvsNode({
     client: createServiceClient(service),
     growClient: createGrowClient(service),

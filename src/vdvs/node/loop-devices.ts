@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../lib/clock.ts';
 import { VolumeError } from '../../lib/errors.ts';
@@ -39,14 +39,15 @@ function backingFile(device: string): string | undefined {
   }
 }
 
+// What the kernel tells of itself is read at once: it waits for no disk, and a turn of the thread pool costs more.
+
 /** Bytes of the device as the kernel has it. */
-async function deviceSize(device: string): Promise<number> {
-  return Number(await readFile(join('/sys/block', device.replace('/dev/', ''), 'size'), 'utf8')) * 512;
+function deviceSize(device: string): number {
+  return Number(readFileSync(join('/sys/block', device.replace('/dev/', ''), 'size'), 'utf8')) * 512;
 }
 
-async function isDirect(device: string): Promise<boolean> {
-  const text = await readFile(join('/sys/block', device.replace('/dev/', ''), 'loop/dio'), 'utf8');
-  return text.trim() === '1';
+function isDirect(device: string): boolean {
+  return readFileSync(join('/sys/block', device.replace('/dev/', ''), 'loop/dio'), 'utf8').trim() === '1';
 }
 
 /**
@@ -81,21 +82,21 @@ export function createLoopDevices({ run, clock }: { run: Run; clock: Clock }): L
     return await released(device, file);
   };
 
-  const isSync = async (file: string) => {
-    const mount = mountHolding(parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8')), file);
+  const isSync = (file: string) => {
+    const mount = mountHolding(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), file);
     return mount?.options.includes('sync') ?? false;
   };
 
   return {
     close,
     async grow(device, sizeBytes) {
-      for (const until = clock.monotonic() + times.growMs; (await deviceSize(device)) < sizeBytes; ) {
+      for (const until = clock.monotonic() + times.growMs; deviceSize(device) < sizeBytes; ) {
         if (clock.monotonic() >= until) {
           throw new VolumeError('unavailable', `${device} does not see the larger disk on this host yet`);
         }
         await run('losetup', ['--set-capacity', device], { timeoutMs: times.runMs });
         // A shared file system may tell the file's size late.
-        if ((await deviceSize(device)) < sizeBytes) await clock.sleep(times.pollMs * 10);
+        if (deviceSize(device) < sizeBytes) await clock.sleep(times.pollMs * 10);
       }
     },
     async open(path) {
@@ -112,7 +113,7 @@ export function createLoopDevices({ run, clock }: { run: Run; clock: Clock }): L
         if (await close(earlier.device)) continue;
         throw new VolumeError('busy', `disk ${file} is still in use here as ${earlier.device}`);
       }
-      const sync = await isSync(file);
+      const sync = isSync(file);
       if (sync) {
         // Another host wrote to the file since: pages that this host remembers of it are stale.
         await run('dd', [`of=${file}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0', 'status=none'], {
@@ -127,7 +128,7 @@ export function createLoopDevices({ run, clock }: { run: Run; clock: Clock }): L
         { timeoutMs: times.runMs, okCodes: sync ? [0] : [0, 1] },
       );
       const device = stdout.trim();
-      if (exitCode === 0 && (sync || (await isDirect(device)))) return device;
+      if (exitCode === 0 && (sync || isDirect(device))) return device;
       if (exitCode === 0) await close(device);
       throw new VolumeError(
         'invalid',

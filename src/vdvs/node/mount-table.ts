@@ -1,4 +1,5 @@
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { renameSync, writeFileSync } from 'node:fs';
+import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import type { Log } from '../../lib/log.ts';
@@ -89,9 +90,9 @@ export async function openMountTable(parts: { path: string; bootId: string; log:
       const mounts = all.filter(isLive).map(plain);
       const waiting = all.filter((use) => !isLive(use)).map(plain);
       await mkdir(dirname(parts.path), { recursive: true });
-      // Needs to last over a crash of the process only: no sync.
-      await writeFile(`${parts.path}.new`, JSON.stringify({ v: 1, bootId: parts.bootId, mounts, waiting }));
-      await rename(`${parts.path}.new`, parts.path);
+      // Needs to last over a crash of the process only: no sync, so no disk is waited for.
+      writeFileSync(`${parts.path}.new`, JSON.stringify({ v: 1, bootId: parts.bootId, mounts, waiting }));
+      renameSync(`${parts.path}.new`, parts.path);
     };
     last = last.then(write, write);
     return last;

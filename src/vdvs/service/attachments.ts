@@ -21,9 +21,18 @@ export interface AttachRequest {
 export interface Attachments {
   /**
    * Makes the caller the one holder; the same caller with the same lease gets the same grant again.
+   * @param early what `look` found; what it is decided on is compared when it is done.
    * @throws VolumeError `busy` naming the holder when another node still has it after `waitMs`.
    */
-  attach(caller: Caller, id: VolumeId, request: AttachRequest, signal: AbortSignal): Promise<Grant>;
+  attach(
+    caller: Caller,
+    id: VolumeId,
+    request: AttachRequest,
+    signal: AbortSignal,
+    early?: Promise<VolumeState>,
+  ): Promise<Grant>;
+  /** Reads a volume's records ahead of an attach, while it is found out whether that is the volume that is meant. */
+  look(id: VolumeId): Promise<VolumeState>;
   /** Gives an attachment back; nothing happens when it is not the caller's with this epoch any more. */
   detach(caller: Caller, id: VolumeId, epoch: number, clean: boolean): Promise<void>;
   /** Records that the file system is made. @throws VolumeError `conflict` when the caller does not hold it. */
@@ -133,13 +142,17 @@ export function createAttachments(parts: ServiceParts): Attachments {
   };
 
   return {
-    async attach(caller, id, request, signal) {
+    look: (id) => readVolume(store, id),
+
+    async attach(caller, id, request, signal, early) {
       const until = clock.monotonic() + request.waitMs;
+      let ahead = early;
       // Epoch of a holder that is gone without a word and whose last writes have had their time.
       let outwaited = 0;
       for (;;) {
         signal.throwIfAborted();
-        const state = await readVolume(store, id);
+        const state = await (ahead ?? readVolume(store, id));
+        ahead = undefined;
         const { value } = requireReady(id, state.volume);
         const held = state.attachment;
         if (held?.value.node === caller.node && held.lease === request.lease) {

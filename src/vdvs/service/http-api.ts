@@ -68,8 +68,12 @@ export function createHttpApi(parts: HttpApiParts): Express {
     const { lease, host, waitMs } = bodyOf(attachRequestSchema, request);
     const caller = { node: callerNode(request), host };
     const signal = untilGone(response);
+    const named = volumeOf(request);
+    const looked = attachments.look(named);
+    looked.catch(() => undefined);
     const id = await meant(request);
-    response.json(plainView(await attachments.attach(caller, id, { lease, waitMs }, signal)));
+    const early = id.name === named.name ? looked : undefined;
+    response.json(plainView(await attachments.attach(caller, id, { lease, waitMs }, signal, early)));
   });
   app.post(`${one}/detach`, async (request, response) => {
     const { epoch, clean } = bodyOf(detachRequestSchema, request);
