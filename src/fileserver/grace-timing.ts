@@ -12,8 +12,8 @@ export function graceLookMs(leaseSeconds: number): number {
 
 /**
  * ms from ganesha's start until its clients should come, so that they ask again just after grace has ended and not long
- * after: they wait twice as long each time. With a lease of 5 s grace ends 2 s after the start; a client that came at once
- * asks after 1.5 s and then only after 3.1 s, one that comes 0.6 s later is served 2.1 s after the start.
+ * after: they wait twice as long each time. With a lease of 7 s grace ends 3 s after the start, and a client that came at once
+ * asks after 3.1 s; with one of 9 s it ends after 4 s, and who came at once would ask only after 6.3 s.
  */
 export function holdBackMs(leaseSeconds: number): number {
   const over = graceLookMs(leaseSeconds) + slackMs;

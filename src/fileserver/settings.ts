@@ -33,8 +33,12 @@ const environmentSchema = z.object({
   VFILE_SERVER_LEASE_MS: wholeNumber(2_000, 120_000).default(5_000),
   /** How long before the lease can have run out ganesha is killed. */
   VFILE_SERVER_LEASE_MARGIN_MS: wholeNumber(100, 60_000).default(1_000),
-  /** Shorter: grace ends sooner after a failover (it is looked at every half lease); longer: rides out longer pauses. */
-  VFILE_NFS_LEASE_SECONDS: wholeNumber(2, 120).default(5),
+  /**
+   * Shorter: grace ends sooner after a failover (it is looked at every half lease); longer: rides out longer pauses. The
+   * kernel's idle client renews no sooner than after 5 s (Linux, `nfs4_schedule_state_renewal`), whatever the lease is: with
+   * one of 5 s, idle clients lost their state and got I/O errors.
+   */
+  VFILE_NFS_LEASE_SECONDS: wholeNumber(2, 120).default(7),
   /**
    * How long at most the server waits for clients that do not come back to reclaim; at least two leases, by default 20 s or
    * more: those of dead nodes are not waited for, and a live one that is late would lose its locks.

@@ -93,6 +93,11 @@ describe('volumes and their users', () => {
     expect(
       await lab.dockerOk('node2', ['exec', 'user', 'sh', '-c', 'echo ok > /volume/f; cat /volume/f']),
     ).toBe('ok');
+    // Idle for about as long as the kernel's client is between two renewals of its lease.
+    await lab.dockerOk('node2', [
+      ...['exec', 'user', 'sh', '-c'],
+      'for idle in 4.8 5.2 5.6 6.5; do sleep $idle; echo $idle >> /volume/f || exit 1; done',
+    ]);
     await removeContainers(lab, 'node2', 'user');
     await removeVolume(lab, 'node3', 'in-use');
   });

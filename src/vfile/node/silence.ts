@@ -18,7 +18,7 @@ export const silenceTimes: SilenceTimes = Object.freeze({ everyMs: 750, answerMs
 const questions = 2;
 
 /**
- * Which servers do not answer this node. The kernel gives a connection up after the lease period of NFS (5 s
+ * Which servers do not answer this node. The kernel gives a connection up after the lease period of NFS (7 s
  * by default) and then holds the transport's lock most of the time, for it connects again and again to a host that is not
  * there: by then the transport must be parked, and etcd, which may be busy with an election itself, may not yet know.
  */

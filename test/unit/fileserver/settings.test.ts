@@ -18,7 +18,7 @@ describe('settings of a file server', () => {
       nodeAddress: undefined,
       leaseMs: 5000,
       leaseMarginMs: 1000,
-      nfsLeaseSeconds: 5,
+      nfsLeaseSeconds: 7,
       nfsGraceSeconds: 20,
       exportRoot: '/export-root',
     });
