@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { etcdVotes } from './tool/etcd-votes.ts';
 import { Lab } from './tool/lab.ts';
 import { waitFor } from './tool/wait.ts';
 
@@ -21,7 +22,13 @@ export function openLab(): Lab {
   return new Lab({ steps: async () => undefined });
 }
 
-/** Waits until every host has power, network, engine and plugins and the whole stack runs. */
+/** Seen once by this test file; who changes the members looks again. */
+const seen = { votes: false };
+
+/**
+ * Waits until every host has power, network, engine and plugins, the whole stack runs, and every host has a vote in etcd: just
+ * after the start some have none yet, which takes etcd some 5 s each, and then the loss of one host can be that of the quorum.
+ */
 export async function whole(lab: Lab, timeoutMs = 180_000): Promise<void> {
   await waitFor(
     async () => {
@@ -42,6 +49,10 @@ export async function whole(lab: Lab, timeoutMs = 180_000): Promise<void> {
       if (services.length === 0) reasons.push('no manager answers');
       if (reasons.length > 0) return { done: false, reason: reasons.join('; ') };
       for (const { name } of hosts) await lab.dockerOk(name, ['volume', 'ls', '-q']);
+      const managers = hosts.filter(({ swarm }) => swarm === 'manager').map(({ name }) => name);
+      const votes = seen.votes ? { done: true as const } : await etcdVotes(lab, managers);
+      if (!votes.done) return votes;
+      seen.votes = true;
       return { done: true, value: undefined };
     },
     { what: 'the whole lab', timeoutMs, everyMs: 500 },

@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { engineJson } from './engine.ts';
-import { etcdVotes } from './etcd-votes.ts';
 import type { HostSpec } from './host-spec.ts';
 import type { Lab } from './lab.ts';
 import { readManifest } from './manifest.ts';
@@ -34,7 +33,7 @@ const tasksSchema = z.array(
 const pluginsSchema = z.array(z.object({ Name: z.string(), Enabled: z.boolean() }));
 
 /** Deploys the product's stack as a user does, and waits until all of it is ready on all hosts. */
-export async function deployStack(lab: Lab, managers: number, say: Say, signal?: AbortSignal): Promise<void> {
+export async function deployStack(lab: Lab, say: Say, signal?: AbortSignal): Promise<void> {
   const file = join(lab.paths.repo, 'swarm-stack.yml');
   const [first] = lab.hosts;
   const manifest = readManifest(lab.paths.repo);
@@ -62,11 +61,6 @@ export async function deployStack(lab: Lab, managers: number, say: Say, signal?:
     whileUp(lab, () => volumesAnswer(lab)),
     { what: 'the volumes', ...options },
   );
-  await waitFor(
-    whileUp(lab, () => etcdVotes(lab, lab.hostNames.slice(0, managers))),
-    { what: "etcd's members", ...options },
-  );
-  say('all managers have a vote in etcd');
 }
 
 /** A look that is hopeless once a host is down: that of a lab that is coming up never comes back by itself. */

@@ -34,8 +34,7 @@ export function upSteps(lab: Lab, options: UpOptions, signal?: AbortSignal): Ste
     { title: `Starting ${options.nodes} hosts`, run: (say) => startHosts(lab, say, signal) },
     { title: 'The Swarm', run: (say) => formSwarm(lab.hosts, options.managers, docker, say, signal) },
   ];
-  if (!options.bare)
-    steps.push({ title: 'The stack', run: (say) => deployStack(lab, options.managers, say, signal) });
+  if (!options.bare) steps.push({ title: 'The stack', run: (say) => deployStack(lab, say, signal) });
   steps.push({ title: 'Ready', run: () => writeLabState(lab.paths, { ...lab.state(), ready: true }) });
   return steps;
 }
