@@ -74,6 +74,13 @@ export function createAttachments(parts: ServiceParts): Attachments {
     }
   };
 
+  /** A place that no record names; what cannot be deleted now is swept. */
+  const discard = async (id: VolumeId, extent: string): Promise<void> => {
+    await backendOf(parts, id)
+      .discard?.(extent)
+      .catch(() => undefined);
+  };
+
   /**
    * The attachment with an epoch that no other has, and the record that proves it, in one step.
    * @param extent where the disk is from now on; `undefined`: where it was.
@@ -123,11 +130,7 @@ export function createAttachments(parts: ServiceParts): Attachments {
         );
       });
     if (!done) {
-      // A copy that cannot be deleted now is swept.
-      if (extent !== undefined)
-        await backendOf(parts, id)
-          .discard?.(extent)
-          .catch(() => undefined);
+      if (extent !== undefined) await discard(id, extent);
       return undefined;
     }
     log.info('attached', { volume: renderVolumeName(id), host: caller.host, epoch: record.epoch });
@@ -183,6 +186,8 @@ export function createAttachments(parts: ServiceParts): Attachments {
           outwaited = value.epoch;
           continue;
         }
+        if (extent !== undefined && signal.aborted) await discard(id, extent);
+        signal.throwIfAborted();
         const grant = await take(caller, id, request, state, extent);
         if (grant) return grant;
       }

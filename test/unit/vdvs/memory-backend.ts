@@ -13,7 +13,7 @@ export function memoryBackend() {
   const disks = new Map<string, MemoryDisk>();
   const failures: VolumeError[] = [];
   /** Whether a lost holder can be left behind, and the places that were made for that. */
-  const places: { next: boolean; made: string[] } = { next: false, made: [] };
+  const places: { next: boolean; made: string[]; onMade?: () => void } = { next: false, made: [] };
   const fail = () => {
     const failure = failures.shift();
     if (failure) throw failure;
@@ -71,6 +71,7 @@ export function memoryBackend() {
       if (!places.next) return undefined;
       const place = `${disk.disk}~${epoch}`;
       places.made.push(place);
+      places.onMade?.();
       return place;
     },
     async discard(extent) {

@@ -280,6 +280,19 @@ describe('the vDVS service', () => {
     expect((await waiting).record.extent).toBeUndefined();
   });
 
+  it('takes its copy back when the caller has hung up meanwhile', async () => {
+    await create();
+    await attach(ann, annLease);
+    await annLease.revoke();
+    disks.places.next = true;
+    const gone = new AbortController();
+    disks.places.onMade = () => gone.abort(new VolumeError('unavailable', 'the caller hung up'));
+    const request = { lease: bobLease.id, waitMs: 0 };
+    await expect(service().attachments.attach(bob, id, request, gone.signal)).rejects.toThrow('hung up');
+    expect(disks.places.made).toEqual([]);
+    expect((await service().volumes.get(id)).attached).toBeUndefined();
+  });
+
   it('of two who leave a lost holder behind at once one gets the disk, the other takes its copy back', async () => {
     await create();
     await attach(ann, annLease);
