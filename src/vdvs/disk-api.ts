@@ -27,7 +27,15 @@ export const tasksSchema = z.object({
 export const snapshotRequestSchema = z.object({ host: z.string() });
 export const snapshotSchema = z.object({ record: volumeRecordSchema });
 /** `GET` of the same, and of `/v1/admin/snapshots`. */
-export const snapshotListSchema = z.object({ snapshots: z.array(volumeRecordSchema) });
+export const snapshotListSchema = z.object({
+  snapshots: z.array(
+    volumeRecordSchema.extend({
+      /** Name of the group that it belongs to; '' for what belongs to nobody, and from a service of an earlier version. */
+      vmgroup: z.string().default(''),
+    }),
+  ),
+});
+export type SnapshotView = z.infer<typeof snapshotListSchema>['snapshots'][number];
 
 /** `POST /v1/admin/datastores/<datastore>/scan`. */
 export const scanRequestSchema = z.object({ adopt: z.boolean(), dryRun: z.boolean() });

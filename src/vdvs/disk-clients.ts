@@ -2,6 +2,7 @@ import { adminPrefix } from './admin-api.ts';
 import { apiPrefix, doneSchema, type VolumeView, volumeViewSchema } from './api.ts';
 import {
   type ScanReport,
+  type SnapshotView,
   scanReportSchema,
   snapshotListSchema,
   snapshotSchema,
@@ -29,7 +30,7 @@ export interface DiskAdminClient {
   resize(id: AdminVolumeId, size: string): Promise<VolumeView>;
   createSnapshot(volume: AdminVolumeId): Promise<VolumeRecord>;
   /** Of one volume, or of all. */
-  snapshots(volume?: AdminVolumeId): Promise<VolumeRecord[]>;
+  snapshots(volume?: AdminVolumeId): Promise<SnapshotView[]>;
   removeSnapshot(id: AdminVolumeId): Promise<void>;
   scan(datastore: string, request: { adopt: boolean; dryRun: boolean }): Promise<ScanReport>;
 }

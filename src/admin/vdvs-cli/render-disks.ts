@@ -1,15 +1,15 @@
-import type { ScanReport } from '../../vdvs/disk-api.ts';
-import type { VolumeRecord } from '../../vdvs/types.ts';
+import type { ScanReport, SnapshotView } from '../../vdvs/disk-api.ts';
 import { showBytes } from '../cli/render.ts';
 import { table } from './render.ts';
 
 /** Snapshots, and what they are of. */
-export function renderSnapshots(snapshots: readonly VolumeRecord[]): string {
+export function renderSnapshots(snapshots: readonly SnapshotView[]): string {
   return table(
-    ['Snapshot', 'Datastore', 'Capacity', 'Filesystem', 'Created By', 'Created Date'],
-    snapshots.map(({ name, datastore, options, createdBy, createdAt }) => [
+    ['Snapshot', 'Datastore', 'VMGroup', 'Capacity', 'Filesystem', 'Created By', 'Created Date'],
+    snapshots.map(({ name, datastore, vmgroup, options, createdBy, createdAt }) => [
       name,
       datastore,
+      vmgroup,
       showBytes(options.sizeBytes),
       options.fstype,
       createdBy,

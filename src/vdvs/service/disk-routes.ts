@@ -9,7 +9,7 @@ import {
   tasksRequestSchema,
 } from '../disk-api.ts';
 import { plainRecord, plainView } from '../rules/tenants.ts';
-import type { VolumeId } from '../types.ts';
+import type { VolumeId, VolumeRecord } from '../types.ts';
 import { bodyOf, callerNode, pathPart } from './http-request.ts';
 import { untilGone, volumeOf } from './http-volume.ts';
 import type { Resizing } from './resize.ts';
@@ -31,6 +31,8 @@ export interface DiskNames {
   ofNode(node: string, id: VolumeId): Promise<VolumeId>;
   /** The name as its users know it. */
   shown(id: VolumeId): VolumeId;
+  /** Name of the group in whose name space something is; '' for what is everybody's. */
+  groups(): Promise<(id: VolumeId) => string>;
 }
 
 /**
@@ -44,6 +46,11 @@ export function addDiskRoutes(app: Express, operations: DiskOperations, names: D
   const meant = (request: Request) => {
     const { vmgroup } = request.query;
     return names.ofAdmin(typeof vmgroup === 'string' ? vmgroup : undefined, volumeOf(request));
+  };
+
+  const withGroups = async (records: readonly VolumeRecord[]) => {
+    const groupOf = await names.groups();
+    return records.map((record) => ({ ...plainRecord(record), vmgroup: groupOf(record) }));
   };
 
   app.post(admin(`${one}/resize`), async (request, response) => {
@@ -67,8 +74,7 @@ export function addDiskRoutes(app: Express, operations: DiskOperations, names: D
   });
 
   app.get(admin(`${one}/snapshots`), async (request, response) => {
-    const records = await snapshots.list(await meant(request));
-    response.json({ snapshots: records.map(plainRecord) });
+    response.json({ snapshots: await withGroups(await snapshots.list(await meant(request))) });
   });
   app.post(admin(`${one}/snapshots`), async (request, response) => {
     const { host } = bodyOf(snapshotRequestSchema, request);
@@ -76,7 +82,7 @@ export function addDiskRoutes(app: Express, operations: DiskOperations, names: D
     response.json({ record: plainRecord(await snapshots.create(caller, await meant(request))) });
   });
   app.get(admin('/snapshots'), async (_request, response) => {
-    response.json({ snapshots: (await snapshots.list()).map(plainRecord) });
+    response.json({ snapshots: await withGroups(await snapshots.list()) });
   });
   app.delete(admin('/snapshots/:datastore/:name'), async (request, response) => {
     await snapshots.remove(await meant(request));

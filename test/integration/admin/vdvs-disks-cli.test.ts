@@ -51,9 +51,9 @@ describe('the command line vdvs on disks, under rules', () => {
     await expect(vdvs('snapshot create --volume=db@fast --vmgroup=Dev')).rejects.toThrow(
       'The total volume size exceeds the usage quota',
     );
-    expect(await vdvs('snapshot ls')).toMatch(/^Snapshot.*\n *db-000001 +fast +2\.0 GB +ext4 +desk +20/);
+    expect(await vdvs('snapshot ls')).toMatch(/^Snapshot.*\n *db-000001 +fast +Dev +2\.0 GB +ext4 +desk +20/);
     expect(JSON.parse(await vdvs('snapshot ls --volume=db@fast --vmgroup=Dev --json'))).toMatchObject([
-      { name: 'db-000001', copyOf: { name: expect.stringContaining('db') } },
+      { name: 'db-000001', vmgroup: 'Dev', copyOf: { name: expect.stringContaining('db') } },
     ]);
     expect(await vdvs('snapshot ls --volume=db@fast')).not.toContain('000001');
     const remove = 'snapshot rm --snapshot=db-000001@fast --vmgroup=Dev';
