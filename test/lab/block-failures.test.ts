@@ -125,20 +125,17 @@ describe('one owner at a time', () => {
       ],
       // It starts on the host that is lost: the others have nothing labelled so.
       ...['--constraint', `node.hostname==${lost}`, image],
-      ...['sh', '-c', 'echo $HOSTNAME >> /volume/hosts; sync; exec sleep infinity'],
+      ...['sh', '-c', 'echo $HOSTNAME >> /volume/hosts; sync; touch /tmp/written; exec sleep infinity'],
     ]);
     try {
       await reachHolder(lab, 'node1', volume, lost);
       await waitFor(
         async () => {
-          const { exitCode, stdout } = await lab.docker(lost, [
-            ...['ps', '-q', '--filter', `label=com.docker.swarm.service.name=${service}`],
-          ]);
-          return exitCode === 0 && stdout !== ''
-            ? { done: true, value: undefined }
-            : { done: false, reason: stdout };
+          const container = `$(docker ps -q --filter label=com.docker.swarm.service.name=${service})`;
+          const { exitCode, stderr } = await lab.sh(lost, `docker exec ${container} test -e /tmp/written`);
+          return exitCode === 0 ? { done: true, value: undefined } : { done: false, reason: stderr };
         },
-        { what: 'the service to run', timeoutMs: 60_000 },
+        { what: 'the service to have written', timeoutMs: 60_000 },
       );
       await lab.kill(lost);
       await lab.dockerOk('node1', [

@@ -25,10 +25,16 @@ export interface RulesGate {
   /**
    * Makes a disk or changes its size: does the transaction if conditions, rules and quota hold. The quota is that of the
    * group in whose name space the disk is.
+   * @param signal ends when it is not wanted any more: then it is not begun, also after a wait for its turn.
    * @returns not done when one of `when` does not hold.
    * @throws VolumeError `denied`, `no_space` (the total quota), `invalid` (policy), `conflict` when others keep being faster.
    */
-  commitSize(change: SizeChange, when: readonly Condition[], then: readonly Operation[]): Promise<TxnResult>;
+  commitSize(
+    change: SizeChange,
+    when: readonly Condition[],
+    then: readonly Operation[],
+    signal?: AbortSignal,
+  ): Promise<TxnResult>;
   /** Gives a volume to a node. @returns and @throws as above. */
   commitAttach(
     node: string,
@@ -78,6 +84,7 @@ export function createRulesGate(parts: GateParts): RulesGate {
     decide: (read: RulesRead) => Promise<Addition>,
     when: readonly Condition[],
     then: readonly Operation[],
+    signal?: AbortSignal,
   ): Promise<TxnResult> => {
     let refused: { at: string; result: TxnResult } | undefined;
     for (const until = clock.monotonic() + times.tryMs; clock.monotonic() < until; ) {
@@ -95,6 +102,7 @@ export function createRulesGate(parts: GateParts): RulesGate {
       const at = JSON.stringify([read.unchanged, added.when]);
       // Nothing that the rules watch has changed since: the caller's own conditions do not hold.
       if (refused?.at === at) return refused.result;
+      signal?.throwIfAborted();
       const result = await store.txn([...when, ...read.unchanged, ...added.when], [...then, ...added.also]);
       if (result.done) return result;
       known = undefined;
@@ -162,7 +170,7 @@ export function createRulesGate(parts: GateParts): RulesGate {
   };
 
   return {
-    async commitSize(change, when, then) {
+    async commitSize(change, when, then, signal) {
       const decide = async (read: RulesRead): Promise<Addition> => {
         const group = await payer(read, change);
         const total = decideSize(read.rules, group, change, hostDatastore);
@@ -173,8 +181,8 @@ export function createRulesGate(parts: GateParts): RulesGate {
       };
       // Under a quota one after another: they would only find that another one was faster.
       const turn = await turnOf(change);
-      if (turn === undefined) return await commit(change.id, decide, when, then);
-      return await queue.run(turn, () => commit(change.id, decide, when, then));
+      if (turn === undefined) return await commit(change.id, decide, when, then, signal);
+      return await queue.run(turn, () => commit(change.id, decide, when, then, signal));
     },
 
     async commitAttach(node, id, when, then) {

@@ -68,11 +68,11 @@ export function createVolumes(parts: ServiceParts): Volumes {
       ...(await planDisk(parts, options)),
     };
     const { sizeBytes, policy } = record.options;
-    signal?.throwIfAborted();
     const { done, revision } = await parts.gate.commitSize(
       { caller, id, fromBytes: 0, toBytes: sizeBytes, policy },
       [{ key: vdvsKeys.volume(id), is: 'absent' }],
       [{ put: vdvsKeys.volume(id), value: record }],
+      signal,
     );
     parts.failAt?.('create.recorded');
     return done ? { value: record, modRevision: revision, lease: undefined } : undefined;

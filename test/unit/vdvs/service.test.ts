@@ -69,6 +69,14 @@ describe('the vDVS service', () => {
     expect(disks.disks.size).toBe(0);
   });
 
+  it('begins no volume for somebody who hangs up while it waits for its turn', async () => {
+    const gone = new AbortController();
+    const made = service().volumes.create(ann, id, {}, gone.signal);
+    gone.abort(new VolumeError('unavailable', 'the caller hung up'));
+    await expect(made).rejects.toThrow('the caller hung up');
+    expect(disks.disks.size).toBe(0);
+  });
+
   it('creates a volume once, however often and from however many sides it is asked to', async () => {
     const all = await Promise.all(
       Array.from({ length: 10 }, (_, index) => service(index % 2).volumes.create(ann, id, { size: '1gb' })),
