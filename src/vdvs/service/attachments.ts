@@ -120,8 +120,11 @@ export function createAttachments(parts: ServiceParts): Attachments {
           { put: key, value: taken, lease: request.lease },
         ],
       )
-      .catch((thrown) => {
+      .catch(async (thrown) => {
         const error = toVolumeError(thrown);
+        // Any other failure may have done it all the same, and the new place be the disk by now: a sweep finds that out.
+        const refused = ['denied', 'conflict', 'not_found'].includes(error.code);
+        if (refused && extent !== undefined) await discard(id, extent);
         if (error.code !== 'not_found') throw error;
         // The lease, not the volume: for users two different things.
         throw new VolumeError(
