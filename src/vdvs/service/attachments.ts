@@ -136,6 +136,7 @@ export function createAttachments(parts: ServiceParts): Attachments {
       if (extent !== undefined) await discard(id, extent);
       return undefined;
     }
+    if (extent !== undefined) parts.failAt?.('takeover.recorded');
     log.info('attached', { volume: renderVolumeName(id), host: caller.host, epoch: record.epoch });
     const clean = volume.value.cleanEpoch === volume.value.epoch;
     return await grantOf(caller, id, record, record.epoch, clean);
@@ -189,6 +190,7 @@ export function createAttachments(parts: ServiceParts): Attachments {
           outwaited = value.epoch;
           continue;
         }
+        if (extent !== undefined) parts.failAt?.('takeover.made');
         if (extent !== undefined && signal.aborted) await discard(id, extent);
         signal.throwIfAborted();
         const grant = await take(caller, id, request, state, extent);
