@@ -251,6 +251,43 @@ export function backendContract(name: string, start: () => Promise<BackendUnderT
       expect(await under.contents()).toHaveLength(2);
     });
 
+    it('leads nobody back to an older place who knows the disk from before a takeover', async () => {
+      const disk = makeDisk('a');
+      await under.backend.create(disk);
+      const extent = await under.backend.leaveBehind?.(disk, 5);
+      if (extent === undefined) return;
+      const moved = { ...disk, extent };
+      // What `contents` finds must stay what the takeover made of it.
+      const late = [
+        () => under.other.attach(disk, 'node'),
+        () => under.other.grow({ ...disk, sizeBytes: 12 * mb }),
+        () => under.other.source(disk),
+        () => under.other.leaveBehind?.(disk, 6),
+      ];
+      await under.backend.attach(moved, 'node');
+      for (const act of late) await expect(act()).rejects.toMatchObject({ code: 'conflict' });
+      expect((await under.backend.contents()).disks).toMatchObject([{ extent, sizeBytes: 8 * mb }]);
+      expect(await under.contents()).toHaveLength(2);
+    });
+
+    it.each(['thin', 'zeroedthick', 'eagerzeroedthick'] as const)(
+      'takes up as much for a %s disk as before when a lost holder is left behind',
+      async (diskformat) => {
+        const disk = makeDisk('a', { diskformat });
+        await under.backend.create(disk);
+        await under.write(disk, 4096, Buffer.from('precious'));
+        const before = (await under.backend.usage(disk))?.allocatedBytes ?? 0;
+        const extent = await under.backend.leaveBehind?.(disk, 1);
+        if (extent === undefined) return;
+        const moved = { ...disk, extent };
+        await under.backend.attach(moved, 'node');
+        expect((await under.read(moved, 4096, 8)).toString()).toBe('precious');
+        const after = (await under.backend.usage(moved))?.allocatedBytes ?? 0;
+        if (diskformat === 'thin') expect(after).toBeLessThan(mb);
+        else expect(after).toBeGreaterThanOrEqual(before);
+      },
+    );
+
     it('says what options it cannot do', () => {
       expect(under.backend.unsupported(parseBlockOptions({ size: '1gb' }))).toBeUndefined();
     });

@@ -177,6 +177,35 @@ describe('files in a datastore folder', () => {
     expect((await readdir(path)).sort()).toEqual(['a-flat.vmdk', 'a.vmdk']);
   });
 
+  it('keep their names after a takeover: a newer volume of the same name is not swept with an older one', async () => {
+    const first = disk('a');
+    const sharing = createFolderBackend({ datastore: 'ds', path, leaveBehindMs: 5_000 });
+    await sharing.create(first);
+    const extent = await sharing.leaveBehind?.(first, 1);
+    await sharing.attach({ ...first, extent }, 'node');
+    const second = disk('a');
+    // The service stood still between what it read and what it does.
+    const swept = await sharing.sweep(async () => {
+      await sharing.remove({ ...first, extent });
+      await sharing.create(second);
+      return new Map([[first.disk, { epoch: 1, extent }]]);
+    });
+    expect(swept).toEqual([]);
+    expect(await sharing.attach(second, 'node')).toMatchObject({ file: 'a-flat.vmdk' });
+  });
+
+  it('are read by qemu-img after a takeover too', async () => {
+    const sharing = createFolderBackend({ datastore: 'ds', path, leaveBehindMs: 5_000 });
+    const source = disk('a-flat');
+    await sharing.create(source);
+    const extent = await sharing.leaveBehind?.(source, 1);
+    expect(extent).toMatch(/^a-flat~~1-[0-9a-f-]{36}-flat\.vmdk$/);
+    await sharing.attach({ ...source, extent }, 'node');
+    const info = execFileSync('qemu-img', ['info', '--output=json', join(path, source.disk)]);
+    expect(JSON.parse(String(info))).toMatchObject({ format: 'vmdk', 'virtual-size': 2 ** 20 });
+    expect((await readdir(path)).sort()).toEqual([source.disk, extent].sort());
+  });
+
   it('that are no disks of ours are told as strange', async () => {
     await writeFile(join(path, 'x.vmdk'), '# Disk DescriptorFile\nRW 1 SPARSE "x-s001.vmdk"\n');
     await writeFile(join(path, 'y-flat.vmdk'), '');

@@ -116,10 +116,14 @@ export function createLoopDevices({ run, clock }: { run: Run; clock: Clock }): L
       const sync = isSync(file);
       if (sync) {
         // Another host wrote to the file since: pages that this host remembers of it are stale.
-        await run('dd', [`of=${file}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0', 'status=none'], {
-          timeoutMs: times.runMs,
-          input: '',
-        });
+        await run(
+          'dd',
+          [`of=${file}`, 'oflag=nocache', 'conv=nocreat,notrunc,fdatasync', 'count=0', 'status=none'],
+          {
+            timeoutMs: times.runMs,
+            input: '',
+          },
+        );
       }
       // Asked for direct I/O where there is none, losetup fails on some versions and goes on without it on others.
       const { exitCode, stdout } = await run(

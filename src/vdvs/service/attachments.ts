@@ -120,8 +120,11 @@ export function createAttachments(parts: ServiceParts): Attachments {
           { put: key, value: taken, lease: request.lease },
         ],
       )
-      .catch((thrown) => {
+      .catch(async (thrown) => {
         const error = toVolumeError(thrown);
+        // Any other failure may have done it all the same, and the new place be the disk by now: a sweep finds that out.
+        const refused = ['denied', 'conflict', 'not_found'].includes(error.code);
+        if (refused && extent !== undefined) await discard(id, extent);
         if (error.code !== 'not_found') throw error;
         // The lease, not the volume: for users two different things.
         throw new VolumeError(
@@ -133,6 +136,7 @@ export function createAttachments(parts: ServiceParts): Attachments {
       if (extent !== undefined) await discard(id, extent);
       return undefined;
     }
+    if (extent !== undefined) parts.failAt?.('takeover.recorded');
     log.info('attached', { volume: renderVolumeName(id), host: caller.host, epoch: record.epoch });
     const clean = volume.value.cleanEpoch === volume.value.epoch;
     return await grantOf(caller, id, record, record.epoch, clean);
@@ -186,6 +190,7 @@ export function createAttachments(parts: ServiceParts): Attachments {
           outwaited = value.epoch;
           continue;
         }
+        if (extent !== undefined) parts.failAt?.('takeover.made');
         if (extent !== undefined && signal.aborted) await discard(id, extent);
         signal.throwIfAborted();
         const grant = await take(caller, id, request, state, extent);

@@ -5,7 +5,8 @@ const schema = z.object({
   ...common,
   VDVS_LISTEN: z.string().default('0.0.0.0'),
   VDVS_TAKEOVER_MARGIN_MS: whole(0, 60_000).default(500),
-  VDVS_LEAVE_BEHIND_MS: whole(0, 60_000).default(2_000),
+  /** Together with the rest of an attach less than a node waits for its answer: else it would ask again and again. */
+  VDVS_LEAVE_BEHIND_MS: whole(0, 8_000).default(2_000),
 });
 
 /** Settings of the vDVS service. @throws VolumeError `invalid` listing all problems at once. */

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createServiceClient } from '../../../src/vdvs/service-client.ts';
 import { freePort } from '../../contract/real-etcd.ts';
 import { loopsIn, mountsIn } from './clear-host.ts';
-import { buildPlugin, listing, startWorld, until, type World } from './world.ts';
+import { buildPlugin, listing, startWorld, until, type World, writeDurably } from './world.ts';
 
 const program = resolve(import.meta.dirname, '../../../dist/vdvs-service.mjs');
 
@@ -67,6 +67,34 @@ describe('a process that dies at a point of an operation, and starts again', () 
     if (point !== 'detach.closed') await a.unmount(name, 'one');
     expect(readFileSync(join(await b.mount(name, 'other'), 'data'), 'utf8')).toBe(point);
     await b.unmount(name, 'other');
+    await expectCleanEnd(name);
+    await a.killAll();
+  });
+
+  it.each(['takeover.made', 'takeover.recorded'])('service, %s', async (point) => {
+    const { a, b, store } = world;
+    const name = point.replace('.', '-');
+    const id = { datastore: 'default', name };
+    await b.create(name);
+    await a.start();
+    const onA = await a.mount(name, 'lost');
+    writeDurably(join(onA, 'data'), point);
+    const [device = ''] = loopsIn(world.dir);
+    await a.killAll();
+    while ((await b.status(name)).status !== 'detached') await delay(50);
+    const { client, died } = await dyingService(point);
+    const lease = await store.grantLease(10_000);
+    await expect(client.attachOnce(id, lease.id, 0)).rejects.toMatchObject({ code: 'unavailable' });
+    expect(await died).toEqual([null, 'SIGKILL']);
+    await lease.revoke();
+    const onB = await b.mount(name, 'other');
+    writeDurably(join(onA, 'data'), 'late');
+    expect(readFileSync(join(onB, 'data'), 'utf8')).toBe(point);
+    await b.unmount(name, 'other');
+    await a.start();
+    await until('the device to go', () => !loopsIn(world.dir).includes(device));
+    await world.admin.scan('default', { adopt: false, dryRun: false });
+    expect(listing(world.datastore).filter((file) => file.endsWith('-flat.vmdk'))).toHaveLength(1);
     await expectCleanEnd(name);
     await a.killAll();
   });

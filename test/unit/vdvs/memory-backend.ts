@@ -75,7 +75,8 @@ export function memoryBackend() {
       return place;
     },
     async discard(extent) {
-      places.made.splice(places.made.indexOf(extent), 1);
+      const index = places.made.indexOf(extent);
+      if (index >= 0) places.made.splice(index, 1);
     },
     detach: async () => undefined,
   };

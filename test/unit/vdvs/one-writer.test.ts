@@ -20,7 +20,7 @@ const kinds = [
     'resize',
     'remove',
   ],
-  ...['cut', 'freeze', 'crash', 'heal', 'heal', 'service'],
+  ...['cut', 'freeze', 'crash', 'heal', 'heal', 'service', 'room'],
 ] as const;
 interface Step {
   readonly kind: string;
@@ -61,6 +61,11 @@ class Simulation {
           this.#world.ds.write(disk.disk, before === after ? 'whole' : 'torn');
         }
       },
+      leaveBehind: async (disk, epoch) => {
+        const place = await this.#world.ds.backend.leaveBehind?.(disk, epoch);
+        await this.#world.clock.sleep(300);
+        return place;
+      },
     };
     const backends = new Map([['ds', backend]]);
     this.#services = this.#stores.map((store) => this.#world.service({ store, backends }));
@@ -78,6 +83,7 @@ class Simulation {
   }
 
   async begin(): Promise<void> {
+    this.#world.ds.places.next = true;
     for (const name of ['v0', 'v1']) {
       await this.#service(0).volumes.create(this.#world.ann, this.#world.id(name), {});
       // There is a file system from the start, or there would be nothing to copy.
@@ -116,6 +122,10 @@ class Simulation {
         this.#act(volumes.remove(id).then(() => volumes.create(caller, id, {})));
         // The next life of the name has epochs of its own.
         this.#newest.delete(renderVolumeName(id));
+      },
+      // Whether lost holders can be left behind from now on.
+      room: () => {
+        this.#world.ds.places.next = volume === 0;
       },
       cut: () => host.cut(),
       freeze: () => host.freeze(),
@@ -180,6 +190,8 @@ class Simulation {
     expect(this.failures).toEqual([]);
     for (const { record, attached } of await this.#service(0).volumes.list()) {
       expect(attached).toBeUndefined();
+      // Whoever lost a takeover has not deleted what the winner made.
+      if (record.extent !== undefined) expect(this.#world.ds.places.made).toContain(record.extent);
       if (!record.copyOf || !record.inherits) continue;
       expect(this.#world.ds.disks.get(record.disk)?.content).toBe('whole');
     }
@@ -190,7 +202,7 @@ class Simulation {
 }
 
 describe('three hosts that do anything at any time', () => {
-  it('never write to one volume at once, and never make a torn copy', async () => {
+  it('never write to one volume at once, never make a torn copy, and never lose what a takeover made', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
         const simulation = new Simulation();

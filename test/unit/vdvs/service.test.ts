@@ -312,6 +312,50 @@ describe('the vDVS service', () => {
     expect(disks.places.made).toHaveLength(1);
   });
 
+  it.each([
+    [new VolumeError('denied', 'no access'), 0],
+    [new VolumeError('not_found', 'lease gone'), 0],
+    // Nobody knows whether the record names the copy now: whoever deletes it might delete the disk.
+    [new VolumeError('unavailable', 'no answer'), 1],
+    [new VolumeError('timeout', 'no answer'), 1],
+  ])('a copy that %s is the answer to: %d are kept', async (failure, kept) => {
+    await create();
+    await attach(ann, annLease);
+    await annLease.revoke();
+    disks.places.next = true;
+    const failing = createAttachments({
+      ...{ store: store.client(), clock, log: silentLog, ...common },
+      backends: new Map([['ds', disks.backend]]),
+      gate: { ...gateOf(store.client()), commitAttach: () => Promise.reject(failure) },
+    });
+    const request = { lease: bobLease.id, waitMs: 0 };
+    await expect(failing.attach(bob, id, request, never)).rejects.toThrow();
+    expect(disks.places.made).toHaveLength(kept);
+  });
+
+  it('goes on with the copy when only the answer to the takeover was lost', async () => {
+    await create();
+    await attach(ann, annLease);
+    await annLease.revoke();
+    disks.places.next = true;
+    const gate = gateOf(store.client());
+    const deaf = createAttachments({
+      ...{ store: store.client(), clock, log: silentLog, ...common },
+      backends: new Map([['ds', disks.backend]]),
+      gate: {
+        ...gate,
+        async commitAttach(...change) {
+          await gate.commitAttach(...change);
+          throw new VolumeError('unavailable', 'whether it was done is not known');
+        },
+      },
+    });
+    const request = { lease: bobLease.id, waitMs: 0 };
+    await expect(deaf.attach(bob, id, request, never)).rejects.toMatchObject({ code: 'unavailable' });
+    expect(await attach(bob, bobLease)).toMatchObject({ epoch: 2, record: { extent: 'v.vmdk~2' } });
+    expect(disks.places.made).toEqual(['v.vmdk~2']);
+  });
+
   it('grants nothing on a lease that is gone', async () => {
     await create();
     await annLease.revoke();

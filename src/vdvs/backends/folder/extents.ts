@@ -1,4 +1,5 @@
 import { type FileHandle, open, stat } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { toVolumeError, VolumeError } from '../../../lib/errors.ts';
 import type { Run } from '../../../lib/exec.ts';
 import type { BlockOptions } from '../../types.ts';
@@ -11,8 +12,9 @@ export interface Extents {
   copy(from: string, path: string, sizeBytes: number, diskformat: BlockOptions['diskformat']): Promise<void>;
   /**
    * Writes a new file with all of another one: shares its blocks where the file system can, else copies what is allocated.
-   * @param withinMs 0: only if nothing has to be copied.
-   * @returns false when it would take or took longer; then there may be a part of the file.
+   * @param withinMs for copying, until all of it is in the datastore; 0: only if nothing has to be copied. Sharing may take
+   *   longer: it does not depend on the size.
+   * @returns false when it would take or took longer; then there may be a part of the file, which may still be written to.
    */
   twin(
     from: string,
@@ -33,28 +35,48 @@ const limits = { runMs: 60_000, slowestCopy: 2 * 2 ** 20 } as const;
 /** Bytes per ms that no copy exceeds: what is more is not begun. */
 const fastestCopy = 2 ** 20;
 
-async function withFile(path: string, flags: string, act: (file: FileHandle) => Promise<void>) {
-  const file = await open(path, flags, 0o600);
+/** @returns false when it is not done in time; it goes on then, and nobody waits for it. */
+async function isDoneWithin(ms: number, work: Promise<void>): Promise<boolean> {
+  const over = new AbortController();
+  work.catch(() => undefined);
   try {
-    await act(file);
-    await file.sync();
+    return await Promise.race([work.then(() => true), delay(ms, false, { signal: over.signal })]);
   } finally {
-    await file.close();
+    over.abort();
   }
 }
 
-/** Appends, so that nothing that another one has put there meanwhile can be overwritten. */
-async function appendZeroes(path: string, sizeBytes: number): Promise<void> {
-  const zeroes = Buffer.alloc(pieceBytes);
-  await withFile(path, 'a', async (file) => {
-    for (let { size } = await file.stat(); size < sizeBytes; size += pieceBytes) {
-      await file.write(zeroes, 0, Math.min(pieceBytes, sizeBytes - size));
+/**
+ * Files in a folder, by the system's calls and by `cp` and `fallocate`, which know what the file system can do.
+ * @param sync has what was written to a file in the datastore when it resolves; a seam, for datastores that are slow.
+ */
+export function createExtents({
+  run,
+  sync = (file) => file.sync(),
+}: {
+  run: Run;
+  sync?: (file: FileHandle) => Promise<void>;
+}): Extents {
+  const withFile = async (path: string, flags: string, act: (file: FileHandle) => Promise<void>) => {
+    const file = await open(path, flags, 0o600);
+    try {
+      await act(file);
+      await sync(file);
+    } finally {
+      await file.close();
     }
-  });
-}
+  };
 
-/** Files in a folder, by the system's calls and by `cp` and `fallocate`, which know what the file system can do. */
-export function createExtents({ run }: { run: Run }): Extents {
+  /** Appends, so that nothing that another one has put there meanwhile can be overwritten. */
+  const appendZeroes = async (path: string, sizeBytes: number): Promise<void> => {
+    const zeroes = Buffer.alloc(pieceBytes);
+    await withFile(path, 'a', async (file) => {
+      for (let { size } = await file.stat(); size < sizeBytes; size += pieceBytes) {
+        await file.write(zeroes, 0, Math.min(pieceBytes, sizeBytes - size));
+      }
+    });
+  };
+
   /** Allocates without writing where the file system can, else by writing. Leaves what is there as it is. */
   const allocate = async (path: string, sizeBytes: number) => {
     const { size } = await stat(path);
@@ -63,6 +85,16 @@ export function createExtents({ run }: { run: Run }): Extents {
     const { exitCode } = await run('fallocate', args, { timeoutMs: limits.runMs, okCodes: [0, 1] });
     // 1: no such call here, or no space, which the writing says in its own words.
     if (exitCode !== 0) await appendZeroes(path, sizeBytes);
+  };
+
+  /** Allocates what of a file that shares its blocks has none: those that were never written to are not shared. */
+  const reserve = async (path: string) => {
+    const { size, blocks } = await stat(path);
+    if (blocks * 512 >= size) return;
+    const args = ['-l', String(size), path];
+    const { exitCode, stderr } = await run('fallocate', args, { timeoutMs: limits.runMs, okCodes: [0, 1] });
+    if (exitCode === 0) return;
+    throw new VolumeError('no_space', `the blocks of a thick disk cannot be allocated again: ${stderr}`);
   };
 
   const extend: Extents['extend'] = async (path, sizeBytes, diskformat) => {
@@ -76,10 +108,10 @@ export function createExtents({ run }: { run: Run }): Extents {
 
   /** What this host remembers of a file may be older than what another host has written. */
   const forget = async (path: string) => {
-    await run('dd', [`of=${path}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0', 'status=none'], {
-      timeoutMs: limits.runMs,
-      input: '',
-    });
+    await stat(path);
+    // One that was deleted meanwhile must not be made anew, empty.
+    const how = ['oflag=nocache', 'conv=nocreat,notrunc,fdatasync', 'count=0', 'status=none'];
+    await run('dd', [`of=${path}`, ...how], { timeoutMs: limits.runMs, input: '' });
   };
 
   return {
@@ -91,24 +123,32 @@ export function createExtents({ run }: { run: Run }): Extents {
     },
     async twin(from, path, diskformat, withinMs) {
       const until = performance.now() + withinMs;
+      const left = () => Math.max(1, until - performance.now());
+      const thin = diskformat === 'thin';
       await forget(from);
-      const { size, blocks } = await stat(from);
-      const mayCopy = (diskformat === 'thin' ? blocks * 512 : size) <= withinMs * fastestCopy;
-      // Nothing else of the old file is kept, so its blocks become the new one's alone, also a thick disk's.
-      const how = mayCopy
-        ? ['--reflink=auto', diskformat === 'thin' ? '--sparse=always' : '--sparse=never']
-        : ['--reflink=always'];
-      try {
-        await run('cp', [...how, '--no-target-directory', from, path], {
-          timeoutMs: mayCopy ? Math.max(1, until - performance.now()) : limits.runMs,
+      const finish = () => withFile(path, 'r+', (file) => file.chmod(0o600));
+      const cp = (how: readonly string[], timeoutMs: number, okCodes: readonly number[]) =>
+        run('cp', [...how, '--no-target-directory', from, path], {
+          timeoutMs,
+          okCodes,
           env: { LC_ALL: 'C' },
         });
+      // Nothing else of the old file is kept, so its blocks become the new one's alone, also a thick disk's.
+      if ((await cp(['--reflink=always'], limits.runMs, [0, 1])).exitCode === 0) {
+        if (!thin) await reserve(path);
+        await finish();
+        return true;
+      }
+      const { size, blocks } = await stat(from);
+      if ((thin ? blocks * 512 : size) >= withinMs * fastestCopy) return false;
+      try {
+        await cp(['--reflink=never', thin ? '--sparse=always' : '--sparse=never'], left(), [0]);
       } catch (thrown) {
-        if (!mayCopy || toVolumeError(thrown).code === 'timeout') return false;
+        if (toVolumeError(thrown).code === 'timeout') return false;
         throw thrown;
       }
-      await withFile(path, 'r+', (file) => file.chmod(0o600));
-      return true;
+      // Until here much of it may be in this host's memory only.
+      return await isDoneWithin(left(), finish());
     },
     async copy(from, path, sizeBytes, diskformat) {
       await forget(from);

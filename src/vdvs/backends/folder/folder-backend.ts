@@ -1,4 +1,4 @@
-import { readdirSync, unlinkSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VolumeError } from '../../../lib/errors.ts';
@@ -15,6 +15,7 @@ import {
   syncFolder,
   translateFileError,
   unlinkIfThere,
+  unlinkNowIfThere,
   writeNewFile,
 } from './folder-files.ts';
 import {
@@ -70,10 +71,21 @@ export function createFolderBackend({
     requireOurs(disk);
   };
 
+  /**
+   * The disk is ours, and no later takeover than the one that we know of has given it another extent: a service that was
+   * stopped for long must not lead anybody back to an older one.
+   */
+  const requireCurrent = (disk: Disk, uuid = disk.uuid) => {
+    requireOurs(disk, uuid);
+    const epochOf = (extent = '') => extentEpoch(disk.disk, extent) ?? 0;
+    if (epochOf(namedExtent(path, disk.disk)) <= epochOf(nameOf(disk))) return;
+    throw new VolumeError('conflict', `${describe(disk)}: it was taken over from a lost host meanwhile`);
+  };
+
   const replaceDescriptor = async (disk: Disk, formerUuid: string) => {
     const name = temporaryName(path);
     await writeNewFile(name, render(disk));
-    await replaceFile(name, at(disk.disk), () => requireOurs(disk, formerUuid));
+    await replaceFile(name, at(disk.disk), () => requireCurrent(disk, formerUuid));
   };
 
   const requireSpace = async (disk: Disk, neededBytes: number) => {
@@ -125,22 +137,11 @@ export function createFolderBackend({
     }
   };
 
-  /**
-   * Before anybody writes to a new extent: the descriptor names it, and the older ones go. Only ever from older to newer
-   * ones, whatever a service that was stopped for long believes.
-   */
+  /** Before anybody writes to a new extent: the descriptor names it, and the older ones go. */
   const settle = async (disk: Disk) => {
-    const mine = extentEpoch(disk.disk, nameOf(disk)) ?? 0;
-    const named = () => extentEpoch(disk.disk, namedExtent(path, disk.disk) ?? '') ?? 0;
-    if (named() === mine) return;
-    const name = temporaryName(path);
-    await writeNewFile(name, render(disk));
-    await replaceFile(name, at(disk.disk), () => {
-      requireOurs(disk);
-      if (named() <= mine) return;
-      throw new VolumeError('conflict', `${describe(disk)}: another host has taken it over since`);
-    });
-    await deleteOlderExtents(path, disk.disk, mine);
+    if (namedExtent(path, disk.disk) === nameOf(disk)) return;
+    await replaceDescriptor(disk, disk.uuid);
+    deleteOlderExtents(path, disk.disk, nameOf(disk));
   };
 
   const guarded = async <T>(disk: Disk, what: string, act: () => Promise<T>): Promise<T> => {
@@ -178,13 +179,13 @@ export function createFolderBackend({
       ),
     source: (disk) =>
       guarded(disk, 'read', async () => {
-        requireOurs(disk);
+        requireCurrent(disk);
         await stat(extentOf(disk));
         return { kind: 'file', path: extentOf(disk) };
       }),
     grow: (disk) =>
       guarded(disk, 'grow', async () => {
-        requireOurs(disk);
+        requireCurrent(disk);
         const { size } = await stat(extentOf(disk));
         if (size < disk.sizeBytes) {
           await requireSpace(disk, disk.sizeBytes - size);
@@ -220,11 +221,7 @@ export function createFolderBackend({
         }
         const extents = readdirSync(path).filter((name) => extentEpoch(disk.disk, name) !== undefined);
         for (const file of [...extents, notesFile(disk.disk), disk.disk]) {
-          try {
-            unlinkSync(at(file));
-          } catch (thrown) {
-            if (fileErrorCode(thrown) !== 'ENOENT') throw thrown;
-          }
+          unlinkNowIfThere(at(file));
         }
         await syncFolder(path);
       }),
@@ -242,14 +239,14 @@ export function createFolderBackend({
       }),
     attach: (disk) =>
       guarded(disk, 'attach', async () => {
-        requireOurs(disk);
+        requireCurrent(disk);
         await stat(extentOf(disk));
-        if (disk.extent !== undefined) await settle(disk);
+        await settle(disk);
         return { kind: 'folder-file', datastore, file: nameOf(disk) };
       }),
     leaveBehind: (disk, epoch) =>
       guarded(disk, 'leave the lost holder behind', async () => {
-        requireOurs(disk);
+        requireCurrent(disk);
         const extent = newExtentFile(disk.disk, epoch);
         const done = await extents
           .twin(extentOf(disk), at(extent), disk.diskformat, leaveBehindMs)

@@ -1,4 +1,4 @@
-import { closeSync, linkSync, openSync, readSync, renameSync } from 'node:fs';
+import { closeSync, linkSync, openSync, readSync, renameSync, unlinkSync } from 'node:fs';
 import { open, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { VolumeError } from '../../../lib/errors.ts';
@@ -39,6 +39,15 @@ export async function syncFolder(path: string): Promise<void> {
 export async function unlinkIfThere(path: string): Promise<void> {
   try {
     await unlink(path);
+  } catch (thrown) {
+    if (fileErrorCode(thrown) !== 'ENOENT') throw thrown;
+  }
+}
+
+/** As `unlinkIfThere`, in the same turn of the event loop as the look that it was decided by. */
+export function unlinkNowIfThere(path: string): void {
+  try {
+    unlinkSync(path);
   } catch (thrown) {
     if (fileErrorCode(thrown) !== 'ENOENT') throw thrown;
   }

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { readdirSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CurrentExtent } from '../backend.ts';
-import { fileErrorCode, readSmallFileSync, unlinkIfThere } from './folder-files.ts';
+import { fileErrorCode, readSmallFileSync, unlinkIfThere, unlinkNowIfThere } from './folder-files.ts';
 import { parseVmdkDescriptor } from './vmdk-descriptor.ts';
 
 /** File with the bytes of a disk, until a takeover gives it another one. */
@@ -40,10 +41,16 @@ export function namedExtent(folder: string, disk: string): string | undefined {
   }
 }
 
-/** Deletes the extents of a disk that are older than `epoch`: what is newer is another holder's. */
-export async function deleteOlderExtents(folder: string, disk: string, epoch: number): Promise<void> {
-  for (const name of await readdir(folder)) {
-    if ((extentEpoch(disk, name) ?? epoch) < epoch) await unlinkIfThere(join(folder, name));
+/**
+ * Deletes what a disk whose record names `extent` has from before: what is newer is another holder's, and of the same epoch
+ * another service may be making one yet, which it deletes itself. Look and act are one turn of the event loop: the file that is named after the disk may be that of a newer volume
+ * of the same name when a service that was stopped for long comes back here.
+ */
+export function deleteOlderExtents(folder: string, disk: string, extent: string): void {
+  const epoch = extentEpoch(disk, extent) ?? 0;
+  if (epoch === 0 || namedExtent(folder, disk) !== extent) return;
+  for (const name of readdirSync(folder)) {
+    if ((extentEpoch(disk, name) ?? epoch) < epoch) unlinkNowIfThere(join(folder, name));
   }
 }
 
@@ -66,10 +73,13 @@ export async function sweepExtents(
     if (!record) return !names.has(disk);
     return record.epoch >= epoch && record.extent !== name && namedExtent(folder, disk) !== name;
   });
+  for (const name of left) await unlinkIfThere(join(folder, name));
   for (const [disk, { extent }] of records) {
     const first = extentFile(disk);
-    if (extent !== undefined && names.has(first) && namedExtent(folder, disk) === extent) left.push(first);
+    // As in `deleteOlderExtents`.
+    if (extent === undefined || !names.has(first) || namedExtent(folder, disk) !== extent) continue;
+    unlinkNowIfThere(join(folder, first));
+    left.push(first);
   }
-  for (const name of left) await unlinkIfThere(join(folder, name));
   return left;
 }
