@@ -9,7 +9,7 @@ import type { Lab } from '../../lab/tool/lab.ts';
  * volume, and real workers as the clients. Hosts and plugins are always well; a container is a process.
  */
 export class PretendedLab {
-  /** Every order that was given, as `host: order`. */
+  /** Every order that was given, as `host: order`; questions are none. */
   readonly orders: string[] = [];
   readonly #dir: string;
   readonly #env: Record<string, NodeJS.ProcessEnv>;
@@ -53,6 +53,7 @@ export class PretendedLab {
     return { hosts: this.hostNames.map((name) => ({ name, ...well, plugins })), services: ['etcd 3/3'] };
   }
   async sh(host: string, command: string): Promise<object> {
+    if (command.includes('vfile status')) return { exitCode: 0, stdout: this.#vfileStatus(), stderr: '' };
     this.orders.push(`${host}: ${command}`);
     // All that the runner kills by a shell command takes the client along here.
     if (command.includes('pkill')) await this.#end(host);
@@ -89,6 +90,11 @@ export class PretendedLab {
     const status = { 'Volume Status': 'Mounted', 'Server node': 'node2' };
     const fixed = { Driver: 'vfile:latest', Scope: 'global', CreatedAt: '', Mountpoint: '' };
     return JSON.stringify([{ Name: name, ...fixed, Status: status }]);
+  }
+
+  #vfileStatus(): string {
+    const members = this.hostNames.map((host) => ({ host, node: host, votes: true }));
+    return JSON.stringify({ etcd: { members } });
   }
 
   async #emptyVolume(): Promise<void> {
