@@ -3,7 +3,8 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 
 const root = join(import.meta.dirname, '..');
 const all = ['unit', 'contract', 'integration', 'lab-tool', 'lab'];
@@ -72,18 +73,28 @@ function run(program, args) {
   });
 }
 
-/** What one kind of tests came to. A test that did not run is not a test that passed. */
-function count(file, code) {
-  if (!existsSync(file)) return { passed: 0, failed: 1 };
+/** What one kind of tests came to: how many passed, and what did not, in words. */
+function outcome(project, file, code) {
+  if (!existsSync(file)) return { passed: 0, failures: [`${project}: no report, exit code ${code}`] };
   const report = JSON.parse(readFileSync(file, 'utf8'));
-  const passed = report.numPassedTests;
-  const notRun = report.numPendingTests + report.numTodoTests;
-  // A file that fails outside of its tests has no failed test of its own.
-  const broken = report.testResults.filter(
-    (one) => one.status === 'failed' && !one.assertionResults.some((test) => test.status === 'failed'),
-  ).length;
-  const failed = report.numFailedTests + notRun + broken;
-  return { passed, failed: failed === 0 && code !== 0 ? 1 : failed };
+  const failures = report.testResults.flatMap((one) => {
+    const where = relative(root, one.name);
+    // A test that did not run is not a test that passed.
+    const tests = one.assertionResults.filter((test) => test.status !== 'passed');
+    // A file that fails outside of its tests has no failed test of its own.
+    if (tests.length === 0 && one.status === 'failed') return [`${where}: ${firstLine(one.message)}`];
+    return tests.map((test) => {
+      const why = test.failureMessages?.[0] ?? `did not run (${test.status})`;
+      return `${where}: ${test.fullName}: ${firstLine(why)}`;
+    });
+  });
+  if (failures.length === 0 && code !== 0) failures.push(`${project}: exit code ${code}`);
+  return { passed: report.numPassedTests, failures };
+}
+
+/** The first line of a failure, without colours; whole failures are in the output of their kind. */
+function firstLine(text) {
+  return stripVTControlCharacters(text).split('\n')[0].slice(0, 300);
 }
 
 let interrupted = false;
@@ -97,6 +108,7 @@ if (projects.some((name) => name !== 'unit')) installMissing();
 const folder = mkdtempSync(join(tmpdir(), 'vfile-tests-'));
 const total = { passed: 0, failed: 0 };
 const lines = [];
+const failed = [];
 const began = performance.now();
 for (const [at, project] of projects.entries()) {
   if (interrupted) break;
@@ -106,17 +118,20 @@ for (const [at, project] of projects.entries()) {
   const vitest = join(root, 'node_modules/vitest/vitest.mjs');
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
   const code = await run(process.execPath, [vitest, 'run', '--project', project, ...reporters]);
-  const { passed, failed } = count(file, code);
+  const { passed, failures } = outcome(project, file, code);
   total.passed += passed;
-  total.failed += failed;
+  total.failed += failures.length;
+  failed.push(...failures);
   const seconds = ((performance.now() - start) / 1000).toFixed(0);
-  lines.push(`${project.padEnd(12)} ${passed} passed, ${failed} failed in ${seconds} s`);
+  lines.push(`${project.padEnd(12)} ${passed} passed, ${failures.length} failed in ${seconds} s`);
 }
 if (projects.includes('lab') && process.env.VFILE_LAB_KEEP !== '1') {
   // The tests take their lab down themselves; this is for those that were interrupted.
   await run(process.execPath, ['--import', 'tsx', 'test/lab/tool/main.ts', 'down']);
 }
 rmSync(folder, { recursive: true, force: true });
+// Last, because who looks at a long log begins at its end.
+if (failed.length > 0) console.log(`\nfailed:\n${failed.map((one) => `  ${one}`).join('\n')}`);
 console.log(`\n${lines.join('\n')}\nin ${((performance.now() - began) / 60_000).toFixed(1)} min`);
 if (interrupted) console.log('interrupted: not all tests were run');
 console.log(`${total.passed} passed, ${total.failed} failed`);
