@@ -7,7 +7,7 @@ import type { MemberClient } from './etcd-member-client.ts';
 import { sendTxn } from './etcd-txn.ts';
 import { entryOf, rangeEnd, watchPrefix } from './etcd-watch.ts';
 import { keepLease, type Renewal } from './keep-lease.ts';
-import type { Condition, Lease, Operation, Store } from './store.ts';
+import type { Condition, Lease, Operation, RenewalOptions, Store } from './store.ts';
 
 /** What a store at etcd needs; see `ConnectionOptions`. */
 export type OpenStoreOptions = ConnectionOptions;
@@ -74,7 +74,7 @@ class EtcdStore implements Store {
     void watchPrefix({ connections: this.#connections, prefix, fromRevision, handler, signal: either });
   }
 
-  async grantLease(ttlMs: number): Promise<Lease> {
+  async grantLease(ttlMs: number, renewal: RenewalOptions = {}): Promise<Lease> {
     // May be repeated: a lease granted twice only leaves one behind that nobody renews.
     const traits = { what: 'grant a lease', repeatable: true };
     const { id, granted } = await this.#connections.call(traits, async (member, options) => {
@@ -82,12 +82,12 @@ class EtcdStore implements Store {
       const response = await member.lease.leaseGrant({ TTL: Math.ceil(ttlMs / 1_000) }, options);
       return { id: response.ID, granted: { sentAt, ttlMs: Number(response.TTL) * 1_000 } };
     });
-    return this.#keep(id, granted);
+    return this.#keep(id, granted, renewal);
   }
 
-  async adoptLease(id: string): Promise<Lease | undefined> {
+  async adoptLease(id: string, renewal: RenewalOptions = {}): Promise<Lease | undefined> {
     const granted = await this.#renew(id, {});
-    return granted.ttlMs > 0 ? this.#keep(id, granted) : undefined;
+    return granted.ttlMs > 0 ? this.#keep(id, granted, renewal) : undefined;
   }
 
   async close(): Promise<void> {
@@ -106,11 +106,12 @@ class EtcdStore implements Store {
     );
   }
 
-  #keep(id: string, granted: Renewal): Lease {
+  #keep(id: string, granted: Renewal, { everyMs }: RenewalOptions): Lease {
     const limits = { attemptMs: Math.min(granted.ttlMs / 4, 1_500), timeoutMs: granted.ttlMs / 2 };
     const lease = keepLease({
       id,
       granted,
+      everyMs,
       clock: this.#clock,
       log: this.#log,
       renew: (signal) => this.#renew(id, { ...limits, signal }),

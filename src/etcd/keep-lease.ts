@@ -14,6 +14,8 @@ export interface Renewal {
 export interface KeepLeaseOptions {
   readonly id: string;
   readonly granted: Renewal;
+  /** ms between two renewals at most; a fifth of the TTL when that is less. */
+  readonly everyMs?: number | undefined;
   readonly clock: Clock;
   readonly log: Log;
   /** Asks the members in turn, each with a deadline; rejects when none answers. May be asked again meanwhile. */
@@ -27,13 +29,14 @@ const retryPauseMs = 100;
 const mostAttempts = 4;
 
 /**
- * Renews a lease every fifth of its TTL until it is released, revoked or gone; one that hangs is followed by another after
+ * Renews a lease every fifth of its TTL, or more often, until it is released, revoked or gone; one that hangs is followed by another after
  * a twelfth, so that little of the TTL is lost when etcd's leader dies. Loss of contact does not end it: the
  * cluster may still know the lease when contact comes back; `safeUntil` tells the holder how long to rely on it.
  */
 export function keepLease(options: KeepLeaseOptions): Lease {
   const { id, clock, log } = options;
   const { ttlMs } = options.granted;
+  const everyMs = Math.min(ttlMs / 5, options.everyMs ?? Number.POSITIVE_INFINITY);
   const stop = new AbortController();
   const renewed = new Set<() => void>();
   const lost = new Set<() => void>();
@@ -55,7 +58,7 @@ export function keepLease(options: KeepLeaseOptions): Lease {
 
   const loop = async (): Promise<void> => {
     while (!stop.signal.aborted) {
-      await clock.sleep(state.contact ? ttlMs / 5 : retryPauseMs, stop.signal);
+      await clock.sleep(state.contact ? everyMs : retryPauseMs, stop.signal);
       try {
         const renewal = await hedged({
           ...{ attempt: options.renew, everyMs: ttlMs / 12, againMs: retryPauseMs },

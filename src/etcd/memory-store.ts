@@ -3,7 +3,7 @@ import { VolumeError } from '../lib/errors.ts';
 import { silentLog } from '../lib/log.ts';
 import { keepLease } from './keep-lease.ts';
 import { MemoryCluster } from './memory-cluster.ts';
-import type { Change, Lease, Store, WatchHandler } from './store.ts';
+import type { Change, Lease, RenewalOptions, Store, WatchHandler } from './store.ts';
 
 /** A store in memory with what tests need to make bad times. */
 export interface MemoryStore extends Store {
@@ -64,14 +64,14 @@ class MemoryClient implements MemoryStore {
     }
   }
 
-  async grantLease(ttlMs: number): Promise<Lease> {
+  async grantLease(ttlMs: number, renewal: RenewalOptions = {}): Promise<Lease> {
     const granted = this.#reach('grant a lease').grant(ttlMs);
-    return this.#keep(granted.id, granted.ttlMs);
+    return this.#keep(granted.id, granted.ttlMs, renewal);
   }
 
-  async adoptLease(id: string): Promise<Lease | undefined> {
+  async adoptLease(id: string, renewal: RenewalOptions = {}): Promise<Lease | undefined> {
     const ttlMs = this.#reach(`renew lease ${id}`).renew(id);
-    return ttlMs > 0 ? this.#keep(id, ttlMs) : undefined;
+    return ttlMs > 0 ? this.#keep(id, ttlMs, renewal) : undefined;
   }
 
   async close(): Promise<void> {
@@ -108,11 +108,12 @@ class MemoryClient implements MemoryStore {
     throw new VolumeError('unavailable', `${what}: ${why}`);
   }
 
-  #keep(id: string, ttlMs: number): Lease {
+  #keep(id: string, ttlMs: number, { everyMs }: RenewalOptions): Lease {
     const { clock } = this.#cluster;
     const lease = keepLease({
       id,
       granted: { sentAt: clock.monotonic(), ttlMs },
+      everyMs,
       clock,
       log: silentLog,
       renew: async () => ({ sentAt: clock.monotonic(), ttlMs: this.#reach(`renew lease ${id}`).renew(id) }),

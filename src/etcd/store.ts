@@ -48,8 +48,8 @@ export interface WatchHandler {
 }
 
 /**
- * A lease that this process keeps alive. Renewed every `ttl / 5` (at least twice a second is never needed), each
- * renewal with a deadline.
+ * A lease that this process keeps alive. Renewed every fifth of its TTL unless its holder wants it more often, each renewal
+ * with a deadline.
  */
 export interface Lease {
   /** Decimal string. */
@@ -68,6 +68,12 @@ export interface Lease {
   release(): void;
   /** Stops renewing and revokes: keys on it vanish at once. */
   revoke(): Promise<void>;
+}
+
+/** How a lease is kept. */
+export interface RenewalOptions {
+  /** ms between two renewals at most. The more often, the less of the TTL can have passed already when contact is lost. */
+  readonly everyMs?: number;
 }
 
 /**
@@ -89,12 +95,12 @@ export interface Store {
   /** Follows changes below `prefix` from `fromRevision` on (inclusive) until `signal` is aborted. */
   watch(prefix: string, fromRevision: number, handler: WatchHandler, signal: AbortSignal): void;
   /** Grants a lease and keeps it alive. TTL in whole seconds at etcd: rounded up from ms. */
-  grantLease(ttlMs: number): Promise<Lease>;
+  grantLease(ttlMs: number, renewal?: RenewalOptions): Promise<Lease>;
   /**
    * Goes on renewing a lease that an earlier process of the same holder was granted; `undefined` when it is gone.
    * The TTL is the server's.
    */
-  adoptLease(id: string): Promise<Lease | undefined>;
+  adoptLease(id: string, renewal?: RenewalOptions): Promise<Lease | undefined>;
   /** Ends all watches and renewals and closes the connections. */
   close(): Promise<void>;
 }

@@ -50,7 +50,7 @@ export const common = {
 const pluginSchema = z.object({
   ...common,
   /** Longer than a file server's, so that one without contact has stopped serving before its disk is taken from under it. */
-  VDVS_LEASE_MS: whole(3_000, 120_000).default(7_000),
+  VDVS_LEASE_MS: whole(3_000, 120_000).default(6_000),
   VDVS_FENCE_MARGIN_MS: whole(500, 60_000).default(1_000),
   VDVS_MOUNT_ROOT: path.default('/mnt/vdvs'),
   VDVS_STATE: path.default('/var/lib/vdvs/state'),

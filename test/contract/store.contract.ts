@@ -250,6 +250,16 @@ export function storeContract(name: string, start: () => Promise<StoreSubject>):
       expect(systemClock.monotonic()).toBeGreaterThanOrEqual(lease.safeUntil());
     });
 
+    it('renews a lease as often as its holder wants', async () => {
+      const store = open();
+      const lease = await store.grantLease(60_000, { everyMs: 50 });
+      const renewed = vi.fn();
+      lease.onRenewed(renewed);
+      // A fifth of its time would be 12 s.
+      await vi.waitFor(() => expect(renewed.mock.calls.length).toBeGreaterThanOrEqual(3), { timeout: 8_000 });
+      await lease.revoke();
+    });
+
     it('hands a lease to another client that adopts it', async () => {
       const at = place();
       const [first, second] = [open(), open()];

@@ -91,11 +91,12 @@ const processes: Measure = async (lab, runs, say) => {
   return [times('ganesha killed: longest stall of a client', values, 5_000, 5_000), ...lost(problems, runs)];
 };
 const power: Measure = async (lab, runs, say) => {
-  const { first, last, problems } = await powerCuts(lab, runs, say);
+  const { first, last, opened, problems } = await powerCuts(lab, runs, say);
   const what = 'power cut to first acknowledged write on';
   return [
     times(`${what} a survivor`, first, 15_000, 10_000),
     times(`${what} every survivor`, last),
+    times('  the same, of a file that must be opened and locked anew', opened),
     ...lost(problems, runs),
   ];
 };

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { run } from '../../src/lib/exec.ts';
 import { image, inspect, openLab, removeContainers, removeVolume, whole } from './fixture.ts';
-import { BlockWriter, blockMount, createBlock, inBlock, reachHolder, vdvs } from './story/block.ts';
+import { Appender } from './story/appender.ts';
+import { blockMount, createBlock, inBlock, reachHolder, vdvs } from './story/block.ts';
 import { waitFor } from './tool/wait.ts';
 
 const lab = openLab();
@@ -68,13 +69,13 @@ describe('one owner at a time', () => {
 
   it('a host cut off while it writes stops before the next one starts; every acknowledged fsync is there', async () => {
     await created('node1', volume);
-    const first = new BlockWriter(lab, 'node3', 'first');
-    await first.start(volume);
+    const first = new Appender(lab, 'node3', 'first');
+    await first.start(volume, 'vdvs');
     await first.progress(50);
     await lab.cut('node3');
-    const next = new BlockWriter(lab, 'node2', 'next');
+    const next = new Appender(lab, 'node2', 'next');
     // Docker waits in this mount until the lease of the lost host is out.
-    await next.start(volume);
+    await next.start(volume, 'vdvs');
     const ended = await first.diary();
     expect(ended.ended).toMatch(/Input\/output error|Read-only file system/);
     await next.progress(50);
@@ -90,13 +91,13 @@ describe('one owner at a time', () => {
     '%s: a frozen host does no harm when it goes on after another has taken over',
     async (fstype) => {
       await created('node1', volume, { fstype });
-      const first = new BlockWriter(lab, 'node3', 'first');
-      await first.start(volume);
+      const first = new Appender(lab, 'node3', 'first');
+      await first.start(volume, 'vdvs');
       await first.progress(50);
       await lab.freeze('node3');
       const { acked } = await first.diary();
-      const next = new BlockWriter(lab, 'node2', 'next');
-      await next.start(volume);
+      const next = new Appender(lab, 'node2', 'next');
+      await next.start(volume, 'vdvs');
       await next.progress(20);
       await lab.thaw('node3');
       // What it writes until its guard stops it is not in the volume any more.

@@ -1,5 +1,3 @@
-import { copyFile, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { image, inspect } from '../fixture.ts';
 import type { ShellResult } from '../tool/agent.ts';
 import type { Lab } from '../tool/lab.ts';
@@ -55,66 +53,4 @@ export async function reachHolder(
       everyMs: 250,
     },
   );
-}
-
-/** What a writer was told: the number of its newest acknowledged line, and how it ended when it did. */
-export interface WriterDiary {
-  readonly acked: number;
-  readonly ended: string | undefined;
-}
-
-/**
- * `block-writer.pl` in a container on `host`: appends numbered lines to a file of the volume, each with fsync, and notes each
- * that was acknowledged on this machine's disk, until a write fails.
- */
-export class BlockWriter {
-  readonly #lab: Lab;
-  readonly host: string;
-  readonly name: string;
-
-  constructor(lab: Lab, host: string, name: string) {
-    this.#lab = lab;
-    this.host = host;
-    this.name = name;
-  }
-
-  async start(volume: string): Promise<void> {
-    const { shared } = this.#lab.host(this.host);
-    await rm(join(shared, `${this.name}.diary`), { force: true });
-    await copyFile(join(import.meta.dirname, 'block-writer.pl'), join(shared, 'block-writer.pl'));
-    await this.#lab.dockerOk(this.host, [
-      ...['run', '--detach', '--init', '--network', 'none', '--name', this.name],
-      ...['--mount', blockMount(volume), '--mount', 'type=bind,source=/lab/shared,target=/diary', image],
-      ...['perl', '/diary/block-writer.pl', `/volume/${this.name}`, `/diary/${this.name}.diary`],
-    ]);
-  }
-
-  async diary(): Promise<WriterDiary> {
-    const text = await readFile(join(this.#lab.host(this.host).shared, `${this.name}.diary`), 'utf8').catch(
-      () => '',
-    );
-    const acked = [...text.matchAll(/^ack (\d+)$/gm)].at(-1)?.[1];
-    return { acked: Number(acked ?? 0), ended: /^ended (.+)$/m.exec(text)?.[1] };
-  }
-
-  /** Waits until `count` more lines were acknowledged than now. */
-  async progress(count: number): Promise<void> {
-    const { acked } = await this.diary();
-    await this.#until(`${count} more lines`, (now) => now.acked >= acked + count);
-  }
-
-  /** Waits until a write has failed. @returns the number of its last acknowledged line and the kernel's word. */
-  async failed(): Promise<WriterDiary> {
-    return await this.#until('a write to fail', (now) => now.ended !== undefined);
-  }
-
-  async #until(what: string, done: (now: WriterDiary) => boolean): Promise<WriterDiary> {
-    return await waitFor(
-      async () => {
-        const now = await this.diary();
-        return done(now) ? { done: true, value: now } : { done: false, reason: JSON.stringify(now) };
-      },
-      { what: `${what} of ${this.name} on ${this.host}`, timeoutMs: 60_000, everyMs: 50 },
-    );
-  }
 }

@@ -1,9 +1,11 @@
 #!/usr/bin/perl
-# Appends numbered lines to FILE, each with fsync, and notes in DIARY which were acknowledged; ends when a call fails.
+# Appends numbered lines to FILE, which it keeps open, each with fsync, and notes in DIARY which were acknowledged; ends when
+# a call fails.
 #
-#   block-writer.pl FILE DIARY
+#   appender.pl FILE DIARY
 #
-# Lines of the diary: "ack N": line N was written and synced. "ended WHY": a call failed with this error.
+# Lines of the diary: "ack N TIME": line N was written and synced by then, ns since 1970. "ended WHY": a call failed with
+# this error.
 use strict;
 use warnings;
 use Fcntl;
@@ -15,6 +17,12 @@ sub note {
   my $line = "@_\n";
   defined syswrite($notes, $line) && $notes->sync or die "$diary: $!";
 }
+sub now {
+  my $time = pack('q2', 0, 0);
+  syscall(228, 0, $time) == 0 or die "clock_gettime: $!";
+  my ($s, $ns) = unpack('q2', $time);
+  return $s * 1_000_000_000 + $ns;
+}
 sub ended { note('ended', "$!"); exit 0; }
 
 sysopen(my $out, $file, O_WRONLY | O_CREAT | O_APPEND) or ended();
@@ -23,6 +31,6 @@ for (my $number = 1; ; $number++) {
   my $written = syswrite($out, $line);
   defined $written && $written == length $line or ended();
   $out->sync or ended();
-  note('ack', $number);
+  note('ack', $number, now());
   select(undef, undef, undef, 0.02);
 }

@@ -1,0 +1,112 @@
+import { copyFile, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { image } from '../fixture.ts';
+import type { Lab } from '../tool/lab.ts';
+import { waitFor } from '../tool/wait.ts';
+
+/** What an appender was told. */
+export interface AppenderDiary {
+  /** Number of its newest acknowledged line. */
+  readonly acked: number;
+  /** When each line was acknowledged, ms since 1970 by its host's clock. */
+  readonly times: readonly number[];
+  /** Why it ended, when it did. */
+  readonly ended: string | undefined;
+}
+
+/**
+ * `appender.pl` in a container on `host`: appends numbered lines to a file of the volume that it keeps open, each with fsync,
+ * and notes each that was acknowledged on this machine's disk, until a write fails. Takes no locks and opens nothing anew.
+ */
+export class Appender {
+  readonly #lab: Lab;
+  readonly host: string;
+  readonly name: string;
+
+  constructor(lab: Lab, host: string, name: string) {
+    this.#lab = lab;
+    this.host = host;
+    this.name = name;
+  }
+
+  /** Starts on a volume of `driver`. */
+  async start(volume: string, driver: 'vdvs' | 'vfile'): Promise<void> {
+    const { shared } = this.#lab.host(this.host);
+    await rm(join(shared, `${this.name}.diary`), { force: true });
+    await copyFile(join(import.meta.dirname, 'appender.pl'), join(shared, 'appender.pl'));
+    await this.#lab.dockerOk(this.host, [
+      ...['run', '--detach', '--init', '--network', 'none', '--name', this.name],
+      ...['--mount', `type=volume,source=${volume},target=/volume,volume-driver=${driver},volume-nocopy`],
+      ...['--mount', 'type=bind,source=/lab/shared,target=/diary', image],
+      ...['perl', '/diary/appender.pl', `/volume/${this.name}`, `/diary/${this.name}.diary`],
+    ]);
+  }
+
+  async diary(): Promise<AppenderDiary> {
+    const text = await readFile(join(this.#lab.host(this.host).shared, `${this.name}.diary`), 'utf8').catch(
+      () => '',
+    );
+    const acks = [...text.matchAll(/^ack (\d+) (\d+)$/gm)];
+    return {
+      acked: Number(acks.at(-1)?.[1] ?? 0),
+      times: acks.map(([, , time]) => Number(time) / 1e6),
+      ended: /^ended (.+)$/m.exec(text)?.[1],
+    };
+  }
+
+  /** Waits until `count` more lines were acknowledged than now. */
+  async progress(count: number): Promise<void> {
+    const { acked } = await this.diary();
+    await this.#until(`${count} more lines`, (now) => now.acked >= acked + count);
+  }
+
+  /** Waits for the first line that was acknowledged after `time`, ms since 1970. @returns when that was. */
+  async firstAckAfter(time: number, timeoutMs: number): Promise<number> {
+    const done = ({ times }: AppenderDiary) => (times.at(-1) ?? 0) >= time;
+    const { times } = await this.#until('a line acknowledged after the event', done, timeoutMs);
+    return times.find((at) => at >= time) ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Reads its file on `reader`. @returns what is wrong with it; empty when all acknowledged lines are there, once and in order. */
+  async check(reader: string, volume: string, driver: 'vdvs' | 'vfile'): Promise<string[]> {
+    const text = await this.#lab.dockerOk(reader, [
+      ...['run', '--rm', '--network', 'none'],
+      ...['--mount', `type=volume,source=${volume},target=/volume,volume-driver=${driver},volume-nocopy`],
+      ...[image, 'cut', '-d ', '-f1', `/volume/${this.name}`],
+    ]);
+    const numbers = text.split('\n').filter(Boolean).map(Number);
+    const { acked } = await this.diary();
+    const wrong = numbers.findIndex((number, at) => number !== at + 1);
+    if (wrong >= 0) return [`${this.name}: line ${wrong + 1} is numbered ${numbers[wrong]}`];
+    return numbers.length < acked
+      ? [`${this.name}: ${acked} lines were acknowledged, ${numbers.length} are there`]
+      : [];
+  }
+
+  /** Ends it and removes its container. */
+  async remove(): Promise<void> {
+    await this.#lab.dockerOk(this.host, ['rm', '--force', this.name]);
+  }
+
+  /** Waits until a write has failed. @returns the number of its last acknowledged line and the kernel's word. */
+  async failed(): Promise<AppenderDiary> {
+    return await this.#until('a write to fail', (now) => now.ended !== undefined);
+  }
+
+  async #until(
+    what: string,
+    done: (now: AppenderDiary) => boolean,
+    timeoutMs = 60_000,
+  ): Promise<AppenderDiary> {
+    return await waitFor(
+      async () => {
+        const now = await this.diary();
+        const { acked, ended } = now;
+        return done(now)
+          ? { done: true, value: now }
+          : { done: false, reason: JSON.stringify({ acked, ended }) };
+      },
+      { what: `${what} of ${this.name} on ${this.host}`, timeoutMs, everyMs: 50 },
+    );
+  }
+}
