@@ -90,6 +90,15 @@ class EtcdStore implements Store {
     return granted.ttlMs > 0 ? this.#keep(id, granted, renewal) : undefined;
   }
 
+  async leaseLeft(id: string): ReturnType<Store['leaseLeft']> {
+    const { TTL, grantedTTL } = await this.#connections.call(
+      { what: `look at lease ${id}`, repeatable: true },
+      (member, options) => member.lease.leaseTimeToLive({ ID: id, keys: false }, options),
+    );
+    const left = Number(TTL);
+    return left < 0 ? undefined : { leftMs: left * 1_000, ttlMs: Number(grantedTTL) * 1_000 };
+  }
+
   async close(): Promise<void> {
     this.#closed.abort();
     for (const lease of this.#leases) lease.release();

@@ -103,6 +103,14 @@ export class MemoryCluster {
     return lease.ttlMs;
   }
 
+  /** In whole seconds, as etcd tells it. */
+  leaseLeft(id: string): { leftMs: number; ttlMs: number } | undefined {
+    const lease = this.#leases.get(id);
+    if (!lease) return undefined;
+    const left = Math.max(0, lease.expiresAt - this.clock.monotonic());
+    return { leftMs: Math.floor(left / 1_000) * 1_000, ttlMs: lease.ttlMs };
+  }
+
   /** Ends a lease; its keys vanish in one revision. */
   revoke(id: string): void {
     if (!this.#leases.delete(id)) return;

@@ -74,6 +74,10 @@ class MemoryClient implements MemoryStore {
     return ttlMs > 0 ? this.#keep(id, ttlMs, renewal) : undefined;
   }
 
+  async leaseLeft(id: string): ReturnType<Store['leaseLeft']> {
+    return this.#reach(`look at lease ${id}`).leaseLeft(id);
+  }
+
   async close(): Promise<void> {
     this.#contact = 'closed';
     for (const lease of this.#leases) lease.release();

@@ -101,6 +101,8 @@ export interface Store {
    * The TTL is the server's.
    */
   adoptLease(id: string, renewal?: RenewalOptions): Promise<Lease | undefined>;
+  /** What is left of anybody's lease, at etcd in whole seconds rounded down; `undefined` when it is gone. Does not renew it. */
+  leaseLeft(id: string): Promise<{ readonly leftMs: number; readonly ttlMs: number } | undefined>;
   /** Ends all watches and renewals and closes the connections. */
   close(): Promise<void>;
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { DatastoreBackend, Disk } from '../../src/vdvs/backends/backend.ts';
 import { parseBlockOptions } from '../../src/vdvs/options.ts';
@@ -234,6 +235,23 @@ export function backendContract(name: string, start: () => Promise<BackendUnderT
       expect((await under.read({ ...moved, extent: again }, 4096, 8)).toString()).toBe('precious');
       await under.backend.remove({ ...moved, extent: again });
       expect(await under.contents()).toEqual([]);
+    });
+
+    it('stamps a disk anew after each write, wherever it is looked at', async () => {
+      const disk = makeDisk('a');
+      await under.backend.create(disk);
+      if (!under.backend.stamp || !under.other.stamp) return;
+      const stamps = new Set([await under.backend.stamp(disk)]);
+      expect(await under.other.stamp(disk)).toBe([...stamps][0]);
+      for (let write = 1; write <= 3; write++) {
+        // Longer than a tick of any kernel's clock.
+        await sleep(50);
+        // The same bytes each time: what counts is that somebody wrote.
+        await under.write(disk, 4096, Buffer.from('same'));
+        stamps.add(await under.other.stamp(disk));
+        expect(stamps.size).toBe(1 + write);
+        expect(await under.backend.stamp(disk)).toBe([...stamps].at(-1));
+      }
     });
 
     it('a takeover that stopped half way is completed by the next attach, its leftovers are swept', async () => {

@@ -250,6 +250,21 @@ export function storeContract(name: string, start: () => Promise<StoreSubject>):
       expect(systemClock.monotonic()).toBeGreaterThanOrEqual(lease.safeUntil());
     });
 
+    it('tells anybody what is left of a lease, without renewing it', async () => {
+      const [holder, other] = [open(), open()];
+      const lease = await holder.grantLease(3_000);
+      lease.release();
+      const found = await other.leaseLeft(lease.id);
+      expect(found?.ttlMs).toBe(3_000);
+      expect(found?.leftMs).toBeGreaterThanOrEqual(2_000);
+      await vi.waitFor(async () => expect((await other.leaseLeft(lease.id))?.leftMs).toBeLessThan(2_000), {
+        timeout: 4_000,
+      });
+      await vi.waitFor(async () => expect(await other.leaseLeft(lease.id)).toBeUndefined(), {
+        timeout: 8_000,
+      });
+    });
+
     it('renews a lease as often as its holder wants', async () => {
       const store = open();
       const lease = await store.grantLease(60_000, { everyMs: 50 });

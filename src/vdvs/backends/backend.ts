@@ -104,9 +104,15 @@ export interface DatastoreBackend {
    * where that one does not write. What was acknowledged is there; the old place is deleted by the `attach` that follows.
    * A backend that takes the disk away from the lost host needs no such thing.
    * @param epoch of the attachment that this is for; only when that is granted, the record names the new place.
+   * @param aheadMs how much longer than otherwise it may take, because nobody waits for it yet.
    * @returns the new place, for `Disk.extent`; `undefined`: it would take too long, the disk stays where it is.
    */
-  leaveBehind?(disk: Disk, epoch: number): Promise<string | undefined>;
+  leaveBehind?(disk: Disk, epoch: number, aheadMs?: number): Promise<string | undefined>;
+  /**
+   * A text that is another one after anybody, on any host, has written to the disk. Never older than the call. Writes within
+   * one tick of the datastore's clock, at most some 10 ms, may look like one.
+   */
+  stamp?(disk: Disk): Promise<string>;
   /** Deletes such a place that certainly no record names. */
   discard?(extent: string): Promise<void>;
   /** Takes the disk away from the host. Success when it is not attached. */

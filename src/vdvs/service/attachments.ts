@@ -4,6 +4,7 @@ import { vdvsKeys } from '../keys.ts';
 import { renderVolumeName } from '../names.ts';
 import type { Attachment, VolumeId, VolumeRecord } from '../types.ts';
 import { growPromised } from './grow-promised.ts';
+import { createLeavingBehind } from './leaving-behind.ts';
 import { updateNotes } from './notes.ts';
 import { type Read, readVolume, type VolumeState } from './records.ts';
 import { backendOf, type Caller, diskOf, type ServiceParts, unknownVolume } from './service-parts.ts';
@@ -42,6 +43,7 @@ export interface Attachments {
 /** Attachments over the store and the datastores' backends. */
 export function createAttachments(parts: ServiceParts): Attachments {
   const { store, clock, log } = parts;
+  const leaving = createLeavingBehind(parts);
 
   const grantOf = async (
     caller: Caller,
@@ -56,29 +58,6 @@ export function createAttachments(parts: ServiceParts): Attachments {
     // It can be used in the size that it has.
     const { growing: _later, ...record } = volume;
     return { record, epoch, location, clean };
-  };
-
-  /** Where a lost holder does not write; `undefined` when there is no such place, for whatever reason. */
-  const leaveBehind = async (id: VolumeId, volume: VolumeRecord): Promise<string | undefined> => {
-    try {
-      return await backendOf(parts, id).leaveBehind?.(diskOf(volume), volume.epoch + 1);
-    } catch (thrown) {
-      const error = toVolumeError(thrown);
-      // Without its datastore it cannot be given to anybody.
-      if (error.code === 'unavailable' || error.code === 'exists') throw error;
-      log.warn('disk stays where its lost holder may write', {
-        volume: renderVolumeName(id),
-        error: error.message,
-      });
-      return undefined;
-    }
-  };
-
-  /** A place that no record names; what cannot be deleted now is swept. */
-  const discard = async (id: VolumeId, extent: string): Promise<void> => {
-    await backendOf(parts, id)
-      .discard?.(extent)
-      .catch(() => undefined);
   };
 
   /**
@@ -124,7 +103,7 @@ export function createAttachments(parts: ServiceParts): Attachments {
         const error = toVolumeError(thrown);
         // Any other failure may have done it all the same, and the new place be the disk by now: a sweep finds that out.
         const refused = ['denied', 'conflict', 'not_found'].includes(error.code);
-        if (refused && extent !== undefined) await discard(id, extent);
+        if (refused && extent !== undefined) await leaving.discard(id, extent);
         if (error.code !== 'not_found') throw error;
         // The lease, not the volume: for users two different things.
         throw new VolumeError(
@@ -133,13 +112,31 @@ export function createAttachments(parts: ServiceParts): Attachments {
         );
       });
     if (!done) {
-      if (extent !== undefined) await discard(id, extent);
+      if (extent !== undefined) await leaving.discard(id, extent);
       return undefined;
     }
     if (extent !== undefined) parts.failAt?.('takeover.recorded');
     log.info('attached', { volume: renderVolumeName(id), host: caller.host, epoch: record.epoch });
     const clean = volume.value.cleanEpoch === volume.value.epoch;
     return await grantOf(caller, id, record, record.epoch, clean);
+  };
+
+  /** Waits for an end of this attachment, prepared for that its holder does not come back. */
+  const waitFor = async (
+    id: VolumeId,
+    volume: VolumeRecord,
+    held: Read<Attachment>,
+    ms: number,
+    signal: AbortSignal,
+  ) => {
+    const over = new AbortController();
+    const either = AbortSignal.any([signal, over.signal]);
+    if (held.lease !== undefined) leaving.follow(id, volume, held.lease, either);
+    try {
+      await waitForChange(store, vdvsKeys.attachment(id), held.modRevision + 1, ms, { clock, signal });
+    } finally {
+      over.abort();
+    }
   };
 
   const requireReady = (id: VolumeId, volume: Read<VolumeRecord> | undefined): Read<VolumeRecord> => {
@@ -174,13 +171,13 @@ export function createAttachments(parts: ServiceParts): Attachments {
               `volume ${renderVolumeName(id)} is attached to ${held.value.host} since ${held.value.since}`,
             );
           }
-          await waitForChange(store, vdvsKeys.attachment(id), held.modRevision + 1, left, { clock, signal });
+          await waitFor(id, value, held, left, signal);
           continue;
         }
         // The same node with another lease has ended what it did under the old one before it got the new one.
         const unclean = !held && value.releasedEpoch < value.epoch;
         // What is still on its way from the lost holder arrives at the old place.
-        const extent = unclean && outwaited !== value.epoch ? await leaveBehind(id, value) : undefined;
+        const extent = unclean && outwaited !== value.epoch ? await leaving.place(id, value) : undefined;
         if (unclean && extent === undefined && outwaited !== value.epoch) {
           log.info('waiting after the loss of the holder', {
             volume: renderVolumeName(id),
@@ -191,7 +188,7 @@ export function createAttachments(parts: ServiceParts): Attachments {
           continue;
         }
         if (extent !== undefined) parts.failAt?.('takeover.made');
-        if (extent !== undefined && signal.aborted) await discard(id, extent);
+        if (extent !== undefined && signal.aborted) await leaving.discard(id, extent);
         signal.throwIfAborted();
         const grant = await take(caller, id, request, state, extent);
         if (grant) return grant;

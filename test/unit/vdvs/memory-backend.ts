@@ -14,6 +14,8 @@ export function memoryBackend() {
   const failures: VolumeError[] = [];
   /** Whether a lost holder can be left behind, and the places that were made for that. */
   const places: { next: boolean; made: string[]; onMade?: () => void } = { next: false, made: [] };
+  /** How often somebody wrote. */
+  const writes = { count: 0 };
   const fail = () => {
     const failure = failures.shift();
     if (failure) throw failure;
@@ -74,6 +76,7 @@ export function memoryBackend() {
       places.onMade?.();
       return place;
     },
+    stamp: async (disk) => `${find(disk).uuid} ${writes.count}`,
     async discard(extent) {
       const index = places.made.indexOf(extent);
       if (index >= 0) places.made.splice(index, 1);
@@ -85,6 +88,7 @@ export function memoryBackend() {
     const disk = disks.get(file);
     if (!disk) throw new Error(`no disk ${file}`);
     disks.set(file, { ...disk, content });
+    writes.count += 1;
   };
   return { backend, disks, failures, write, places };
 }

@@ -153,7 +153,7 @@ describe('a queue by key', () => {
 describe('settings', () => {
   it('have defaults, for texts that nobody set as well', () => {
     expect(readPluginSettings({ VDVS_LEASE_MS: '' })).toMatchObject({
-      leaseMs: 7_000,
+      leaseMs: 6_000,
       defaultDatastore: 'default',
       datastores: new Map([['default', '/var/lib/vdvs/datastores/default']]),
       mountRoot: '/mnt/vdvs',

@@ -278,6 +278,96 @@ describe('the vDVS service', () => {
     expect(disks.places.made).toEqual(['v.vmdk~2']);
   });
 
+  describe('while somebody waits for a volume whose holder’s lease runs low', () => {
+    let waiting: Promise<unknown>;
+    let ended: AbortController;
+    beforeEach(async () => {
+      await create();
+      await attach(ann, annLease);
+      annLease.release();
+      disks.places.next = true;
+      ended = new AbortController();
+      const request = { lease: bobLease.id, waitMs: 30_000 };
+      waiting = service(1).attachments.attach(bob, id, request, ended.signal);
+      waiting.catch(() => undefined);
+      await clock.advance(2_000);
+      expect(disks.places.made).toEqual([]);
+      await clock.advance(2_000);
+      expect(disks.places.made).toEqual(['v.vmdk~2']);
+    });
+
+    it('copies it ahead, and goes on there when nothing was written since', async () => {
+      // Nothing more could be copied: what is there was made ahead.
+      disks.places.next = false;
+      await clock.advance(1_500);
+      expect(await waiting).toMatchObject({ epoch: 2, record: { extent: 'v.vmdk~2' } });
+      await clock.advance(60_000);
+      expect(disks.places.made).toEqual(['v.vmdk~2']);
+    });
+
+    it('copies it again when it was written to since', async () => {
+      disks.write('v.vmdk', 'acknowledged');
+      let copies = 0;
+      disks.places.onMade = () => {
+        copies += 1;
+      };
+      await clock.advance(1_500);
+      expect(await waiting).toMatchObject({ epoch: 2, record: { extent: 'v.vmdk~2' } });
+      expect(copies).toBe(1);
+      expect(disks.places.made).toEqual(['v.vmdk~2']);
+    });
+
+    it('takes its copy back when the holder came back', async () => {
+      const back = await store.client().adoptLease(annLease.id);
+      await clock.advance(10_000);
+      ended.abort(new VolumeError('unavailable', 'the caller hung up'));
+      await expect(waiting).rejects.toThrow('hung up');
+      await clock.advance(60_000);
+      expect(disks.places.made).toEqual([]);
+      back?.release();
+    });
+
+    it('does not go on in a copy of another epoch', async () => {
+      ended.abort(new VolumeError('unavailable', 'the caller hung up'));
+      await expect(waiting).rejects.toThrow('hung up');
+      await service().attachments.detach(ann, id, 1, true);
+      const cat = { node: 'node-c', host: 'cat' };
+      const catLease = await store.client().grantLease(5_000);
+      expect(await attach(cat, catLease, 0, 0)).toMatchObject({ epoch: 2 });
+      await catLease.revoke();
+      expect(await attach(bob, bobLease, 0, 1)).toMatchObject({ epoch: 3, record: { extent: 'v.vmdk~3' } });
+      expect(disks.places.made).toEqual(['v.vmdk~3']);
+    });
+  });
+
+  it('copies nothing ahead of a disk that is written to, and looks at no lease when nobody waits', async () => {
+    await create();
+    await attach(ann, annLease);
+    annLease.release();
+    disks.places.next = true;
+    await clock.advance(3_000);
+    const waiting = attach(bob, bobLease, 30_000, 1);
+    for (let ms = 0; ms < 1_500; ms += 50) {
+      disks.write('v.vmdk', String(ms));
+      await clock.advance(50);
+    }
+    expect(disks.places.made).toEqual([]);
+    await clock.advance(1_000);
+    expect(await waiting).toMatchObject({ epoch: 2, record: { extent: 'v.vmdk~2' } });
+  });
+
+  it('does not try again what would have taken too long ahead of the loss', async () => {
+    await create();
+    await attach(ann, annLease);
+    annLease.release();
+    const waiting = attach(bob, bobLease, 30_000, 1);
+    await clock.advance(4_000);
+    disks.places.next = true;
+    await clock.advance(1_200 + marginMs);
+    expect((await waiting).record.extent).toBeUndefined();
+    expect(disks.places.made).toEqual([]);
+  });
+
   it('waits the margin when there is no room to leave a lost holder behind', async () => {
     await create();
     await attach(ann, annLease);

@@ -36,6 +36,7 @@ describe('records of volumes', () => {
       watch: (...args) => store.watch(...args),
       grantLease: (ttlMs) => store.grantLease(ttlMs),
       adoptLease: (id) => store.adoptLease(id),
+      leaseLeft: (id) => store.leaseLeft(id),
       close: () => store.close(),
       txn: async (when, then) => {
         if (!state.raced) {

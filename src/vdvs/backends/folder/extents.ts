@@ -22,6 +22,8 @@ export interface Extents {
     diskformat: BlockOptions['diskformat'],
     withinMs: number,
   ): Promise<boolean>;
+  /** A text that is another one after a write to the file on any host; see `DatastoreBackend.stamp`. */
+  stamp(path: string): Promise<string>;
   /** Makes a file that may be in use at least this large. Never writes below the size that it has. */
   extend(path: string, sizeBytes: number, diskformat: BlockOptions['diskformat']): Promise<void>;
 }
@@ -30,7 +32,7 @@ export interface Extents {
 const pieceBytes = 4 * 2 ** 20;
 
 /** ms for programs that do not copy; copying may take this, and longer by its slowest speed in bytes per second. */
-const limits = { runMs: 60_000, slowestCopy: 2 * 2 ** 20 } as const;
+const limits = { runMs: 60_000, stampMs: 5_000, slowestCopy: 2 * 2 ** 20 } as const;
 
 /** Bytes per ms that no copy exceeds: what is more is not begun. */
 const fastestCopy = 2 ** 20;
@@ -116,6 +118,11 @@ export function createExtents({
 
   return {
     extend,
+    async stamp(path) {
+      // What this host remembers of the file's times may be a minute old on NFS.
+      const how = ['--cached=never', '--format=%i %s %.9Y %.9Z'];
+      return (await run('stat', [...how, path], { timeoutMs: limits.stampMs })).stdout.trim();
+    },
     async blank(path, sizeBytes, diskformat) {
       await withFile(path, 'wx', async () => undefined);
       if (diskformat === 'eagerzeroedthick') await appendZeroes(path, sizeBytes);

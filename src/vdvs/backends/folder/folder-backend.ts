@@ -244,12 +244,14 @@ export function createFolderBackend({
         await settle(disk);
         return { kind: 'folder-file', datastore, file: nameOf(disk) };
       }),
-    leaveBehind: (disk, epoch) =>
+    stamp: (disk) => looking('stamp', () => extents.stamp(extentOf(disk))),
+    leaveBehind: (disk, epoch, aheadMs = 0) =>
       guarded(disk, 'leave the lost holder behind', async () => {
         requireCurrent(disk);
         const extent = newExtentFile(disk.disk, epoch);
         const done = await extents
-          .twin(extentOf(disk), at(extent), disk.diskformat, leaveBehindMs)
+          // Who wants nothing to be copied in a takeover wants none ahead of it.
+          .twin(extentOf(disk), at(extent), disk.diskformat, leaveBehindMs && leaveBehindMs + aheadMs)
           .catch(async (thrown) => {
             await unlinkIfThere(at(extent));
             throw thrown;
