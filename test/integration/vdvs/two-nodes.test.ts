@@ -36,6 +36,9 @@ describe('block volumes on two nodes, with real processes, disks and etcd', () =
     expect(loopsIn(world.dir)).toEqual([]);
   };
 
+  /** What was made for hosts to be left behind. */
+  const copies = () => readdirSync(world.datastore).filter((name) => name.includes('~'));
+
   const untilDetached = async () => {
     while ((await world.b.status('v')).status !== 'detached') await delay(100);
   };
@@ -209,9 +212,32 @@ describe('block volumes on two nodes, with real processes, disks and etcd', () =
     const began = Date.now();
     await a.killAll();
     powerOff(onA, device);
-    const onB = await b.mount('v', 'two');
+    const mounting = b.mount('v', 'two');
+    await until('a copy ahead of the loss', () => copies().length > 0);
+    const ahead = copies();
+    expect(await b.status('v')).toMatchObject({ status: 'attached' });
+    const onB = await mounting;
+    expect(copies()).toEqual(ahead);
     expect(Date.now() - began).toBeLessThan(leaseMs + 3_000);
     expect(readFileSync(join(onB, 'data'), 'utf8')).toBe('acknowledged');
+  });
+
+  it('has what a host wrote that nobody hears of any more, also after its disk was copied ahead', async () => {
+    const { a, b } = world;
+    await a.create('v');
+    const onA = await a.mount('v', 'one');
+    writeDurably(join(onA, 'data'), 'before');
+    const all = [a.guardPid, a.mainPid() ?? 0];
+    for (const pid of all) process.kill(pid, 'SIGSTOP');
+    const mounting = b.mount('v', 'two');
+    await until('a copy ahead of the loss', () => copies().length > 0);
+    const ahead = copies();
+    writeDurably(join(onA, 'data'), ', acknowledged after it');
+    const onB = await mounting;
+    expect(copies()).not.toEqual(ahead);
+    expect(readFileSync(join(onB, 'data'), 'utf8')).toBe('before, acknowledged after it');
+    for (const pid of all) process.kill(pid, 'SIGCONT');
+    await until('the old mount to go', () => !mountsIn(world.dir).includes(onA));
   });
 
   it('shuts file systems down before the lease can have run out, and serves again later', async () => {

@@ -67,6 +67,12 @@ export class Appender {
     return times.find((at) => at >= time) ?? Number.POSITIVE_INFINITY;
   }
 
+  /** The longest time without an acknowledged line since `time`, in ms; until its newest one. */
+  async longestGap(time: number): Promise<number> {
+    const { times } = await this.diary();
+    return Math.max(...times.map((at, index) => at - Math.max(time, times[index - 1] ?? time)));
+  }
+
   /** Reads its file on `reader`. @returns what is wrong with it; empty when all acknowledged lines are there, once and in order. */
   async check(reader: string, volume: string, driver: 'vdvs' | 'vfile'): Promise<string[]> {
     const text = await this.#lab.dockerOk(reader, [

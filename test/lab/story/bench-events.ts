@@ -1,6 +1,6 @@
 import { createVolume, removeVolume } from '../fixture.ts';
 import type { Lab } from '../tool/lab.ts';
-import type { FailoverSeries } from './bench-failover.ts';
+
 import { healAll } from './chaos-events.ts';
 import type { EventKind } from './chaos-plan.ts';
 import { playRound } from './chaos-round.ts';
@@ -9,6 +9,12 @@ import { LostContacts } from './lost-contacts.ts';
 
 const volume = 'bench-events';
 const calmMs = 3_000;
+
+/** ms of each run, and what was wrong with what the clients wrote. */
+export interface EventSeries {
+  readonly times: number[];
+  readonly problems: string[];
+}
 
 /**
  * One kind of event on the server's host, again and again: the longest stall of a client on another host (on all hosts,
@@ -20,9 +26,9 @@ export async function eventStalls(
   runs: number,
   { kind, holdMs }: { readonly kind: EventKind; readonly holdMs: number },
   say: (text: string) => void,
-): Promise<FailoverSeries> {
+): Promise<EventSeries> {
   const hosts = lab.hostNames;
-  const series: FailoverSeries = { times: [], problems: [] };
+  const series: EventSeries = { times: [], problems: [] };
   const clients = new Clients({ lab, volume, hosts, pauseMs: 20 });
   const contacts = new LostContacts();
   const stage = { lab, volume, clients, contacts, say, signal: new AbortController().signal };

@@ -1,32 +1,52 @@
 import { createVolume, removeVolume, serverHost, whole } from '../fixture.ts';
 import type { Lab } from '../tool/lab.ts';
 import { Appender } from './appender.ts';
-import { longestStall } from './check-run.ts';
+import { longestStall, type RunConditions } from './check-run.ts';
 import { Clients } from './clients.ts';
 
 /** ms of each run, and what was wrong with what the clients wrote. */
 export interface FailoverSeries {
+  /** Without an acknowledged write of a file that was open, on the host where it was longest. */
   readonly times: number[];
+  /** The same of clients that open their files anew and take turns under locks. */
+  readonly opened: number[];
   readonly problems: string[];
 }
 
 const volume = 'bench-failover';
 
-/** Three clients write with fsync and take turns under a lock while `work` does harm. */
-async function underLoad(lab: Lab, work: (clients: Clients) => Promise<void>): Promise<string[]> {
+/** Those who use the volume: on each host one that takes turns under locks, and one that appends to an open file. */
+interface Load {
+  readonly clients: Clients;
+  readonly appenders: readonly Appender[];
+}
+
+/** Makes the volume and starts all who use it. */
+async function startLoad(lab: Lab): Promise<Load> {
   const hosts = lab.hostNames;
   const clients = new Clients({ lab, volume, hosts, pauseMs: 20 });
+  const appenders = hosts.map((host) => new Appender(lab, host, `append-${host}`));
   await createVolume(lab, 'node1', volume, { size: '200mb' });
-  try {
-    await clients.start();
-    await clients.progress(hosts, 5, 120_000);
-    await work(clients);
-    await clients.stop(hosts);
-    return await clients.check('node1');
-  } finally {
-    await clients.remove(hosts);
-    await removeVolume(lab, 'node1', volume);
-  }
+  await clients.start();
+  await Promise.all(appenders.map((appender) => appender.start(volume, 'vfile')));
+  await clients.progress(hosts, 5, 120_000);
+  await Promise.all(appenders.map((appender) => appender.progress(5)));
+  return { clients, appenders };
+}
+
+/** Compares what is there with what was acknowledged, and removes everything. @returns what is wrong. */
+async function endLoad(
+  lab: Lab,
+  { clients, appenders }: Load,
+  reader: string,
+  conditions: RunConditions = {},
+): Promise<string[]> {
+  for (const appender of appenders) await appender.remove();
+  const problems = await clients.check(reader, conditions);
+  for (const appender of appenders) problems.push(...(await appender.check(reader, volume, 'vfile')));
+  await clients.remove(lab.hostNames);
+  await removeVolume(lab, reader, volume);
+  return problems;
 }
 
 /** ms from a power cut, in each run. */
@@ -48,13 +68,8 @@ export async function powerCuts(
   const series: PowerCutSeries = { first: [], last: [], opened: [], problems: [] };
   for (let run = 1; run <= runs; run++) {
     const hosts = lab.hostNames;
-    const clients = new Clients({ lab, volume, hosts, pauseMs: 20 });
-    const appenders = hosts.map((host) => new Appender(lab, host, `append-${host}`));
-    await createVolume(lab, 'node1', volume, { size: '200mb' });
-    await clients.start();
-    await Promise.all(appenders.map((appender) => appender.start(volume, 'vfile')));
-    await clients.progress(hosts, 5, 120_000);
-    await Promise.all(appenders.map((appender) => appender.progress(5)));
+    const load = await startLoad(lab);
+    const { clients, appenders } = load;
     const server = await serverHost(lab, 'node1', volume);
     const survivors = hosts.filter((host) => host !== server);
     const spared = appenders.filter(({ host }) => host !== server);
@@ -74,14 +89,8 @@ export async function powerCuts(
     await clients.stop(survivors, 120_000);
     await lab.start(server);
     await whole(lab);
-    for (const appender of appenders) await appender.remove();
     const [reader = 'node1'] = survivors;
-    series.problems.push(...(await clients.check(reader, { powerCut: true })));
-    for (const appender of appenders) {
-      series.problems.push(...(await appender.check(reader, volume, 'vfile')));
-    }
-    await clients.remove(hosts);
-    await removeVolume(lab, reader, volume);
+    series.problems.push(...(await endLoad(lab, load, reader, { powerCut: true })));
     for (const key of ['first', 'last', 'opened'] as const) series[key].push(times[key]);
     const [first, last, anew] = [times.first, times.last, times.opened].map((ms) => ms.toFixed(0));
     say(
@@ -91,28 +100,32 @@ export async function powerCuts(
   return series;
 }
 
-/** ganesha alone is killed: the longest time that a client goes without an acknowledged record. */
+/** ganesha alone is killed: the longest time that anybody goes without an acknowledged write. */
 export async function processKills(
   lab: Lab,
   runs: number,
   say: (text: string) => void,
 ): Promise<FailoverSeries> {
-  const series: FailoverSeries = { times: [], problems: [] };
-  const problems = await underLoad(lab, async (clients) => {
-    const hosts = lab.hostNames;
-    for (let run = 1; run <= runs; run++) {
-      const server = await serverHost(lab, 'node1', volume);
-      const at = Date.now();
-      await lab.shOk(server, "pkill -KILL -f '[g]anesha.nfsd'");
-      await clients.progress(hosts, 8, 120_000);
-      const stalls = await Promise.all(
-        hosts.map(async (host) => longestStall(await clients.diary(host), at)),
-      );
-      const ms = Math.max(...stalls.map((stall) => stall ?? Number.POSITIVE_INFINITY));
-      series.times.push(ms);
-      say(`ganesha killed ${run}/${runs} on ${server}: longest stall ${ms.toFixed(0)} ms`);
-    }
-  });
-  series.problems.push(...problems);
+  const series: FailoverSeries = { times: [], opened: [], problems: [] };
+  const hosts = lab.hostNames;
+  const load = await startLoad(lab);
+  const { clients, appenders } = load;
+  for (let run = 1; run <= runs; run++) {
+    const server = await serverHost(lab, 'node1', volume);
+    const at = Date.now();
+    await lab.shOk(server, "pkill -KILL -f '[g]anesha.nfsd'");
+    await clients.progress(hosts, 8, 120_000);
+    const gaps = await Promise.all(appenders.map((appender) => appender.longestGap(at)));
+    const stalls = await Promise.all(hosts.map(async (host) => longestStall(await clients.diary(host), at)));
+    const ms = Math.max(...gaps);
+    const anew = Math.max(...stalls.map((stall) => stall ?? Number.POSITIVE_INFINITY));
+    series.times.push(ms);
+    series.opened.push(anew);
+    say(
+      `ganesha killed ${run}/${runs} on ${server}: nobody writes for ${ms.toFixed(0)} ms, opens anew and takes locks for ${anew.toFixed(0)} ms`,
+    );
+  }
+  await clients.stop(hosts);
+  series.problems.push(...(await endLoad(lab, load, 'node1')));
   return series;
 }
