@@ -4,7 +4,7 @@ import type { VolumeId, VolumeRecord } from '../types.ts';
 import { backendOf, diskOf, type ServiceParts } from './service-parts.ts';
 
 /** ms. How often the holder's lease is looked at while somebody waits; how long a disk that is copied ahead must be quiet. */
-const times = { lookMs: 500, quietMs: 100, keptMs: 60_000 } as const;
+const times = { lookMs: 500, quietMs: 100, keptMs: 20_000 } as const;
 
 /** A place made for a holder that was not lost yet. */
 interface Ahead {
