@@ -294,7 +294,7 @@ describe('a volume whose containers run before its disk is there', () => {
     const other = hasDisk(onA) ? { node: b, id: 'two', path: onB } : { node: a, id: 'one', path: onA };
     expect(readFileSync(join(one.path, 'data'), 'utf8')).toBe('from a');
     waitsAt(other.path);
-    expect(loopsIn(world.dir)).toHaveLength(1);
+    await until('the lost device to go', () => loopsIn(world.dir).length === 1);
     await one.node.unmount('v', one.id);
     await diskAt(other.path);
     await other.node.unmount('v', other.id);
