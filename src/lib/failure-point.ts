@@ -5,8 +5,8 @@ import { readFileSync, rmSync } from 'node:fs';
  */
 export type FailurePoint = (name: string) => void;
 
-/** Where a test may name the point for a process that runs in a container; only root can write there. */
-export const failureFile = '/run/vdvs/fail-at';
+/** Where a test may name the point for a process that runs in a container: where only root can write, and something can be written. */
+export const failureFiles = { plugin: '/run/vdvs/fail-at', service: '/dev/shm/vdvs-fail-at' } as const;
 
 function namedIn(file: string): string | undefined {
   try {

@@ -1,7 +1,7 @@
 import { openStore } from '../etcd/etcd-store.ts';
 import { systemClock } from '../lib/clock.ts';
 import { toVolumeError } from '../lib/errors.ts';
-import { createFailurePoint, failureFile } from '../lib/failure-point.ts';
+import { createFailurePoint, failureFiles } from '../lib/failure-point.ts';
 import { hostPort } from '../lib/host-port.ts';
 import { endIfLoadOnly } from '../lib/load-only.ts';
 import { createLog } from '../lib/log.ts';
@@ -54,7 +54,9 @@ async function main(): Promise<void> {
     creatorOf: (baseVolume) => creatorOfBase(store, baseVolume),
     clock,
     log,
-    failAt: createFailurePoint(settings.failAt, failureFile, () => process.kill(process.pid, 'SIGKILL')),
+    failAt: createFailurePoint(settings.failAt, failureFiles.service, () =>
+      process.kill(process.pid, 'SIGKILL'),
+    ),
   });
   await server.listen();
   void sweepDatastores({ store, backends, log });

@@ -1,18 +1,17 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { failureFile } from '../../src/lib/failure-point.ts';
+import { failureFiles } from '../../src/lib/failure-point.ts';
 import { openLab, removeVolume, whole } from './fixture.ts';
 import { createBlock, inBlock, reachHolder } from './story/block.ts';
 import { leftBehind } from './story/left-behind.ts';
 import { waitFor } from './tool/wait.ts';
 
 const lab = openLab();
-const volume = 'dying';
 
 beforeEach(() => whole(lab));
 
 /** Where a process in a container finds the file that names its failure point, in the host's tree. */
-const inPlugin = `/var/lib/docker/plugins/$(docker plugin inspect -f '{{.Id}}' vdvs)/rootfs${failureFile}`;
-const inServices = `/proc/$(docker inspect -f '{{.State.Pid}}' $(docker ps -qf name=vfile_vdvs))/root${failureFile}`;
+const inPlugin = `/var/lib/docker/plugins/$(docker plugin inspect -f '{{.Id}}' vdvs)/rootfs${failureFiles.plugin}`;
+const inServices = `/proc/$(docker inspect -f '{{.State.Pid}}' $(docker ps -qf name=vfile_vdvs))/root${failureFiles.service}`;
 
 /** The plugin of node3 or the services of all managers die when they come to this point, each once. */
 async function arm(hosts: readonly string[], file: string, point: string): Promise<void> {
@@ -40,18 +39,18 @@ async function untilDone(what: string, act: () => Promise<{ exitCode: number; st
   );
 }
 
-const write = (host: string, text: string) =>
+const write = (host: string, volume: string, text: string) =>
   inBlock(lab, host, volume, `echo ${text} > /volume/data && sync`);
 
-/** The data is there on another host, then the volume goes and leaves nothing. */
-async function expectCleanEnd(text: string | undefined): Promise<void> {
-  await whole(lab);
-  if (text !== undefined) {
-    const { stdout, stderr } = await inBlock(lab, 'node1', volume, 'cat /volume/data');
-    expect(stdout.trim(), stderr).toBe(text);
-  }
-  await reachHolder(lab, 'node1', volume, undefined);
-  await removeVolume(lab, 'node1', volume);
+/** The data is there on another host, then the volume goes. */
+async function expectGoodEnd(reader: string, volume: string, text: string): Promise<void> {
+  const { stdout, stderr } = await inBlock(lab, reader, volume, 'cat /volume/data');
+  expect(stdout.trim(), stderr).toBe(text);
+  await reachHolder(lab, reader, volume, undefined);
+  await removeVolume(lab, reader, volume);
+}
+
+async function expectNothingLeft(): Promise<void> {
   await waitFor(
     async () => {
       const left = await leftBehind(lab);
@@ -62,42 +61,62 @@ async function expectCleanEnd(text: string | undefined): Promise<void> {
 }
 
 describe('under Docker’s engine, a process that dies on the way is made up for', () => {
-  afterEach(() => lab.sh('node3', `rm -f ${inPlugin}`));
+  afterEach(() => Promise.all(lab.hostNames.map((host) => lab.sh(host, `rm -f ${inPlugin}`))));
 
   it.each([
-    ...['attach.granted', 'attach.opened', 'format.made', 'mount.formatted', 'mount.mounted'],
-    ...['unmount.unmounted', 'detach.closed', 'detach.done'],
-  ])('the plugin, at %s', async (point) => {
-    await untilDone('creation', () => createBlock(lab, 'node1', volume));
-    await arm(['node3'], inPlugin, point);
-    const first = write('node3', point);
-    await waitFor(
-      async () =>
-        (await armed(['node3'], inPlugin)) === 0
-          ? { done: true, value: undefined }
-          : { done: false, reason: 'it lives' },
-      { what: `the plugin to die at ${point}`, timeoutMs: 60_000, everyMs: 200 },
+    { node1: 'attach.granted', node2: 'attach.opened', node3: 'format.made' },
+    { node1: 'mount.formatted', node2: 'mount.mounted', node3: 'unmount.unmounted' },
+    { node2: 'detach.closed', node3: 'detach.done' },
+  ])('plugins, at $node1 $node2 $node3', async (points) => {
+    const struck = Object.entries(points).map(([host, point], at) => {
+      const { length } = lab.hostNames;
+      return { host, point, volume: `dying-${host}`, other: lab.hostNames[(at + 1) % length] ?? host };
+    });
+    await Promise.all(
+      struck.map(async ({ host, point, volume, other }) => {
+        await untilDone('creation', () => createBlock(lab, other, volume));
+        await arm([host], inPlugin, point);
+      }),
     );
-    await first;
-    await untilDone('the next container', () => write('node3', `${point}-again`));
-    await expectCleanEnd(`${point}-again`);
+    await Promise.all(
+      struck.map(async ({ host, point, volume }) => {
+        const first = write(host, volume, point);
+        await waitFor(
+          async () =>
+            (await armed([host], inPlugin)) === 0
+              ? { done: true, value: undefined }
+              : { done: false, reason: 'it lives' },
+          { what: `the plugin to die at ${point}`, timeoutMs: 90_000, everyMs: 200 },
+        );
+        await first;
+        await untilDone('the next container', () => write(host, volume, `${point}-again`));
+      }),
+    );
+    await whole(lab);
+    await Promise.all(
+      struck.map(({ point, volume, other }) => expectGoodEnd(other, volume, `${point}-again`)),
+    );
+    await expectNothingLeft();
   });
 
-  it.each(['create.recorded', 'create.made', 'remove.marked', 'remove.deleted'])(
-    'the services, at %s',
-    async (point) => {
-      const managers = lab.hostNames;
-      const creates = point.startsWith('create');
-      if (!creates) await untilDone('creation', () => createBlock(lab, 'node3', volume));
-      await arm(managers, inServices, point);
-      if (creates) await untilDone('creation', () => createBlock(lab, 'node3', volume));
-      else await untilDone('removal', () => lab.docker('node3', ['volume', 'rm', '-f', volume]));
-      expect(await armed(managers, inServices)).toBeLessThan(managers.length);
-      await whole(lab);
-      // What was begun is complete or gone, and never in the way of the next user.
-      await untilDone('creation', () => createBlock(lab, 'node1', volume));
-      await untilDone('a container', () => write('node3', point));
-      await expectCleanEnd(point);
-    },
-  );
+  it.each([
+    ['create.recorded', 'remove.marked'],
+    ['create.made', 'remove.deleted'],
+  ])('services, at %s and %s', async (atCreate, atRemove) => {
+    const [managers, volume] = [lab.hostNames, 'dying'];
+    await arm(managers, inServices, atCreate);
+    await untilDone('creation', () => createBlock(lab, 'node3', volume));
+    expect(await armed(managers, inServices)).toBeLessThan(managers.length);
+    await whole(lab);
+    await untilDone('a container', () => write('node3', volume, atCreate));
+    await arm(managers, inServices, atRemove);
+    await untilDone('removal', () => lab.docker('node3', ['volume', 'rm', '-f', volume]));
+    expect(await armed(managers, inServices)).toBeLessThan(managers.length);
+    await whole(lab);
+    // What was begun is complete or gone, and never in the way of the next user.
+    await untilDone('creation', () => createBlock(lab, 'node1', volume, { size: '150mb' }));
+    await untilDone('a container', () => write('node2', volume, atRemove));
+    await expectGoodEnd('node1', volume, atRemove);
+    await expectNothingLeft();
+  });
 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { systemClock } from '../../lib/clock.ts';
 import { toVolumeError } from '../../lib/errors.ts';
 import { run } from '../../lib/exec.ts';
-import { createFailurePoint, failureFile } from '../../lib/failure-point.ts';
+import { createFailurePoint, failureFiles } from '../../lib/failure-point.ts';
 import { hostPort } from '../../lib/host-port.ts';
 import { endIfLoadOnly } from '../../lib/load-only.ts';
 import { createLog } from '../../lib/log.ts';
@@ -111,7 +111,7 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
     clock,
     log,
     // With the guard, or that would go on at once.
-    failAt: createFailurePoint(settings.failAt, failureFile, () => {
+    failAt: createFailurePoint(settings.failAt, failureFiles.plugin, () => {
       process.kill(process.ppid, 'SIGKILL');
       process.kill(process.pid, 'SIGKILL');
     }),
