@@ -6,10 +6,11 @@ import type { Log } from '../lib/log.ts';
 import type { NfsNull } from '../lib/nfs-null.ts';
 import { vfileKeys } from '../vfile/keys.ts';
 import { checkOptions } from '../vfile/options.ts';
-import { volumeSpecSchema } from '../vfile/types.ts';
+import { type VolumeSpec, volumeSpecSchema } from '../vfile/types.ts';
 import { lastEpoch, takeClaim } from './claim.ts';
 import { CrashPolicy } from './crash-policy.ts';
 import { unlessAborted, withDeadline } from './deadline.ts';
+import { guardDisk } from './disk-guard.ts';
 import type { Ending } from './ending.ts';
 import type { ServerLauncher } from './ganesha-process.ts';
 import type { HeldPort, HoldPort } from './hold-port.ts';
@@ -134,6 +135,11 @@ export class Supervisor {
         },
       },
     });
+    const unguardDisk = guardDisk({
+      ...{ store, node: settings.nodeId, clock, log },
+      baseVolume: this.#volumeSpec(volume).baseVolume,
+      kill: (reason) => this.#die(reason),
+    });
     const heed = () => {
       if (!swarm.asksToStop(claim.epoch) || this.#ending) return;
       log.info('asked to stop: a standby takes over');
@@ -157,6 +163,7 @@ export class Supervisor {
       }, address);
     } finally {
       unguard();
+      unguardDisk();
       unheed();
       unfollow();
       await withDeadline(clock, settleTimeoutMs, 'settling', publication.settled()).catch(() => undefined);
@@ -229,11 +236,15 @@ export class Supervisor {
     this.#endAll(ending);
   }
 
-  #spec(volume: Mirror): { access?: string; uid?: number; gid?: number; mode?: number } {
+  #volumeSpec(volume: Mirror): VolumeSpec {
     const name = this.#options.settings.volume;
     const entry = volume.entries.get(vfileKeys.spec(name));
     if (!entry) throw new VolumeError('not_found', `there is no volume ${name}`);
-    const spec = volumeSpecSchema.parse(entry.value);
+    return volumeSpecSchema.parse(entry.value);
+  }
+
+  #spec(volume: Mirror): { access?: string; uid?: number; gid?: number; mode?: number } {
+    const spec = this.#volumeSpec(volume);
     return checkOptions(spec.options, spec.baseDriver);
   }
 

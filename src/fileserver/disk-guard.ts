@@ -1,0 +1,69 @@
+import type { Store } from '../etcd/store.ts';
+import type { Clock } from '../lib/clock.ts';
+import { toVolumeError } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import { parseVdvsKey, vdvsKeys } from '../vdvs/keys.ts';
+import { attachmentSchema } from '../vdvs/types.ts';
+
+/** ms between two looks at the disk's lease. */
+const lookMs = 500;
+
+/** What guarding needs. */
+export interface DiskGuardOptions {
+  readonly store: Pick<Store, 'list' | 'leaseLeft'>;
+  /** Name of the base volume, without its datastore. */
+  readonly baseVolume: string;
+  readonly node: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The server must be dead when this returns. */
+  readonly kill: (reason: string) => void;
+}
+
+/**
+ * Sees to it that a server does not outlive the guard of its disk. vDVS keeps a lease for the disk and shuts the file system
+ * down before that can have run out; when its processes on this host are killed and do not come back in time, nobody does,
+ * and the server would go on with a disk that another host may have, or hand the I/O errors of the late shutdown on to its
+ * clients. So it is killed when a quarter of the lease is left. Loss of contact to etcd changes nothing: the server's own
+ * lease is for that. Base volumes of other drivers have no such lease.
+ * @returns the way to stop guarding.
+ */
+export function guardDisk(options: DiskGuardOptions): () => void {
+  const { store, baseVolume, node, clock, log, kill } = options;
+  const stopped = new AbortController();
+
+  const findLease = async (): Promise<string | undefined> => {
+    const { entries } = await store.list(vdvsKeys.attachments);
+    return entries.find(({ key, value }) => {
+      const name = parseVdvsKey(key)?.name ?? '';
+      // A group's own name space comes before the name.
+      const isOurs = name === baseVolume || name.endsWith(`+${baseVolume}`);
+      return isOurs && attachmentSchema.safeParse(value).data?.node === node;
+    })?.lease;
+  };
+
+  const run = async () => {
+    let lease: string | undefined;
+    for (let looked = false; !stopped.signal.aborted; ) {
+      try {
+        if (!looked) lease = await findLease();
+        looked = true;
+        if (lease === undefined) return;
+        const left = await store.leaseLeft(lease);
+        if (stopped.signal.aborted) return;
+        if (left === undefined || left.leftMs <= left.ttlMs / 4) {
+          stopped.abort();
+          const why = left ? `runs out in ${left.leftMs} ms` : 'is gone';
+          kill(`the lease of its disk ${why}: nobody guards the disk on this host`);
+          return;
+        }
+      } catch (thrown) {
+        log.debug('the lease of the disk cannot be looked at', { error: toVolumeError(thrown).message });
+      }
+      await clock.sleep(lookMs, stopped.signal);
+    }
+  };
+  // The only rejection is the sleep's, when stopped.
+  run().catch(() => undefined);
+  return () => stopped.abort();
+}
