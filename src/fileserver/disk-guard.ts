@@ -2,18 +2,15 @@ import type { Store } from '../etcd/store.ts';
 import type { Clock } from '../lib/clock.ts';
 import { toVolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import { parseVdvsKey, vdvsKeys } from '../vdvs/keys.ts';
-import { attachmentSchema } from '../vdvs/types.ts';
 
 /** ms between two looks at the disk's lease. */
 const lookMs = 500;
 
 /** What guarding needs. */
 export interface DiskGuardOptions {
-  readonly store: Pick<Store, 'list' | 'leaseLeft'>;
-  /** Name of the base volume, without its datastore. */
-  readonly baseVolume: string;
-  readonly node: string;
+  readonly store: Pick<Store, 'leaseLeft'>;
+  /** The lease under which this node has the disk; `undefined` when its driver keeps none. */
+  readonly findLease: () => Promise<string | undefined>;
   readonly clock: Clock;
   readonly log: Log;
   /** The server must be dead when this returns. */
@@ -29,18 +26,8 @@ export interface DiskGuardOptions {
  * @returns the way to stop guarding.
  */
 export function guardDisk(options: DiskGuardOptions): () => void {
-  const { store, baseVolume, node, clock, log, kill } = options;
+  const { store, findLease, clock, log, kill } = options;
   const stopped = new AbortController();
-
-  const findLease = async (): Promise<string | undefined> => {
-    const { entries } = await store.list(vdvsKeys.attachments);
-    return entries.find(({ key, value }) => {
-      const name = parseVdvsKey(key)?.name ?? '';
-      // A group's own name space comes before the name.
-      const isOurs = name === baseVolume || name.endsWith(`+${baseVolume}`);
-      return isOurs && attachmentSchema.safeParse(value).data?.node === node;
-    })?.lease;
-  };
 
   const run = async () => {
     let lease: string | undefined;

@@ -32,6 +32,8 @@ export interface SupervisorOptions {
   readonly files: VolumeFiles;
   readonly nfsNull: NfsNull;
   readonly holdPort: HoldPort;
+  /** The lease under which this node has a base volume's disk; `undefined` when its driver keeps none. */
+  readonly findDiskLease: (baseVolume: string) => Promise<string | undefined>;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -136,8 +138,8 @@ export class Supervisor {
       },
     });
     const unguardDisk = guardDisk({
-      ...{ store, node: settings.nodeId, clock, log },
-      baseVolume: this.#volumeSpec(volume).baseVolume,
+      ...{ store, clock, log },
+      findLease: () => this.#options.findDiskLease(this.#volumeSpec(volume).baseVolume),
       kill: (reason) => this.#die(reason),
     });
     const heed = () => {

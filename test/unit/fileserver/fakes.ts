@@ -112,6 +112,7 @@ export class Bench {
       settings,
       store,
       createMirror: (prefix) => createMirror({ store, prefix, clock, log: silentLog }),
+      findDiskLease: async () => undefined,
       launcher: this.#launcher(),
       files: this.#files(),
       nfsNull: async () => {
