@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Clock } from '../../lib/clock.ts';
 import { VolumeError } from '../../lib/errors.ts';
 import type { Run } from '../../lib/exec.ts';
+import { forgetPages } from '../forget-pages.ts';
 import { mountHolding, parseMountinfo } from './mountinfo.ts';
 
 /** Image files as block devices of this host. */
@@ -114,17 +115,7 @@ export function createLoopDevices({ run, clock }: { run: Run; clock: Clock }): L
         throw new VolumeError('busy', `disk ${file} is still in use here as ${earlier.device}`);
       }
       const sync = isSync(file);
-      if (sync) {
-        // Another host wrote to the file since: pages that this host remembers of it are stale.
-        await run(
-          'dd',
-          [`of=${file}`, 'oflag=nocache', 'conv=nocreat,notrunc,fdatasync', 'count=0', 'status=none'],
-          {
-            timeoutMs: times.runMs,
-            input: '',
-          },
-        );
-      }
+      if (sync) await forgetPages(run, file, times.runMs);
       // Asked for direct I/O where there is none, losetup fails on some versions and goes on without it on others.
       const { exitCode, stdout } = await run(
         'losetup',

@@ -2,6 +2,7 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { toVolumeError, VolumeError } from '../../../lib/errors.ts';
 import type { Run } from '../../../lib/exec.ts';
+import { forgetPages } from '../../forget-pages.ts';
 import type { BlockOptions } from '../../types.ts';
 
 /** Bytes of disks: making, copying and extending the files that hold them. */
@@ -111,9 +112,7 @@ export function createExtents({
   /** What this host remembers of a file may be older than what another host has written. */
   const forget = async (path: string) => {
     await stat(path);
-    // One that was deleted meanwhile must not be made anew, empty.
-    const how = ['oflag=nocache', 'conv=nocreat,notrunc,fdatasync', 'count=0', 'status=none'];
-    await run('dd', [`of=${path}`, ...how], { timeoutMs: limits.runMs, input: '' });
+    await forgetPages(run, path, limits.runMs);
   };
 
   return {
