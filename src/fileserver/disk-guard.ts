@@ -29,24 +29,24 @@ export function guardDisk(options: DiskGuardOptions): () => void {
   const { store, findLease, clock, log, kill } = options;
   const stopped = new AbortController();
 
+  /** Why the server must go; `undefined` while all is well or nothing can be known. */
+  const danger = async (lease: string): Promise<string | undefined> => {
+    const left = await store.leaseLeft(lease);
+    if (left && left.leftMs > left.ttlMs / 4) return undefined;
+    return `the lease of its disk ${left ? `runs out in ${left.leftMs} ms` : 'is gone'}: nobody guards the disk on this host`;
+  };
+
   const run = async () => {
-    let lease: string | undefined;
-    for (let looked = false; !stopped.signal.aborted; ) {
+    for (let lease: string | undefined; !stopped.signal.aborted; ) {
+      let reason: string | undefined;
       try {
-        if (!looked) lease = await findLease();
-        looked = true;
+        lease ??= await findLease();
         if (lease === undefined) return;
-        const left = await store.leaseLeft(lease);
-        if (stopped.signal.aborted) return;
-        if (left === undefined || left.leftMs <= left.ttlMs / 4) {
-          stopped.abort();
-          const why = left ? `runs out in ${left.leftMs} ms` : 'is gone';
-          kill(`the lease of its disk ${why}: nobody guards the disk on this host`);
-          return;
-        }
+        reason = await danger(lease);
       } catch (thrown) {
         log.debug('the lease of the disk cannot be looked at', { error: toVolumeError(thrown).message });
       }
+      if (reason !== undefined && !stopped.signal.aborted) return kill(reason);
       await clock.sleep(lookMs, stopped.signal);
     }
   };
