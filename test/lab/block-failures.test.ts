@@ -4,7 +4,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { run } from '../../src/lib/exec.ts';
 import { image, inspect, openLab, removeContainers, removeVolume, whole } from './fixture.ts';
 import { Appender } from './story/appender.ts';
-import { blockMount, createBlock, inBlock, reachHolder, vdvs } from './story/block.ts';
+import { createBlock, inBlock, reachHolder, vdvs } from './story/block.ts';
+import { volumeMount } from './story/volume-mount.ts';
 import { waitFor } from './tool/wait.ts';
 
 const lab = openLab();
@@ -122,7 +123,7 @@ describe('one owner at a time', () => {
         service,
         '--no-resolve-image',
         '--mount',
-        blockMount(volume),
+        volumeMount(volume, 'vdvs'),
       ],
       // It starts on the host that is lost: the others have nothing labelled so.
       ...['--constraint', `node.hostname==${lost}`, image],
@@ -180,7 +181,7 @@ describe('one owner at a time', () => {
     const start = (name: string) =>
       lab.dockerOk('node2', [
         ...['run', '--detach', '--init', '--network', 'none', '--restart', 'always', '--name', name],
-        ...['--mount', blockMount(volume), image, 'sleep', 'infinity'],
+        ...['--mount', volumeMount(volume, 'vdvs'), image, 'sleep', 'infinity'],
       ]);
     await Promise.all(names.map(start));
     await lab.shOk('node2', 'pkill -KILL -x dockerd');

@@ -10,8 +10,9 @@ import {
   serverHost,
   whole,
 } from './fixture.ts';
-import { vdvs as administer, blockMount, createBlock, inBlock } from './story/block.ts';
+import { vdvs as administer, createBlock, inBlock } from './story/block.ts';
 import { Clients } from './story/clients.ts';
+import { volumeMount } from './story/volume-mount.ts';
 import { waitFor } from './tool/wait.ts';
 
 const lab = openLab();
@@ -126,7 +127,7 @@ describe('block volumes with the real engine', () => {
     const holder = 'holder';
     await lab.dockerOk('node1', [
       ...['run', '--detach', '--init', '--network', 'none', '--name', holder],
-      ...['--mount', blockMount(volume), image, 'sleep', 'infinity'],
+      ...['--mount', volumeMount(volume, 'vdvs'), image, 'sleep', 'infinity'],
     ]);
     try {
       await lab.dockerOk('node1', ['exec', holder, 'sh', '-c', 'echo kept > /volume/file']);

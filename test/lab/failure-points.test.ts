@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { failureFiles } from '../../src/lib/failure-point.ts';
 import { openLab, removeVolume, whole } from './fixture.ts';
 import { createBlock, inBlock, reachHolder } from './story/block.ts';
-import { leftBehind } from './story/left-behind.ts';
+import { nothingLeftBehind } from './story/left-behind.ts';
 import { waitFor } from './tool/wait.ts';
 
 const lab = openLab();
@@ -13,7 +13,7 @@ beforeEach(() => whole(lab));
 const inPlugin = `/var/lib/docker/plugins/$(docker plugin inspect -f '{{.Id}}' vdvs)/rootfs${failureFiles.plugin}`;
 const inServices = `/proc/$(docker inspect -f '{{.State.Pid}}' $(docker ps -qf name=vfile_vdvs))/root${failureFiles.service}`;
 
-/** The plugin of node3 or the services of all managers die when they come to this point, each once. */
+/** The processes of these hosts to which `file` belongs die when they come to this point, each once. */
 async function arm(hosts: readonly string[], file: string, point: string): Promise<void> {
   await Promise.all(
     hosts.map((host) => lab.shOk(host, `file=${file} && mkdir -p $(dirname $file) && echo ${point} > $file`)),
@@ -50,27 +50,18 @@ async function expectGoodEnd(reader: string, volume: string, text: string): Prom
   await removeVolume(lab, reader, volume);
 }
 
-async function expectNothingLeft(): Promise<void> {
-  await waitFor(
-    async () => {
-      const left = await leftBehind(lab);
-      return left.length === 0 ? { done: true, value: undefined } : { done: false, reason: left.join('; ') };
-    },
-    { what: 'nothing to be left behind', timeoutMs: 60_000, everyMs: 500 },
-  );
-}
-
 describe('under Docker’s engine, a process that dies on the way is made up for', () => {
   afterEach(() => Promise.all(lab.hostNames.map((host) => lab.sh(host, `rm -f ${inPlugin}`))));
 
   it.each([
-    { node1: 'attach.granted', node2: 'attach.opened', node3: 'format.made' },
-    { node1: 'mount.formatted', node2: 'mount.mounted', node3: 'unmount.unmounted' },
-    { node2: 'detach.closed', node3: 'detach.done' },
-  ])('plugins, at $node1 $node2 $node3', async (points) => {
-    const struck = Object.entries(points).map(([host, point], at) => {
-      const { length } = lab.hostNames;
-      return { host, point, volume: `dying-${host}`, other: lab.hostNames[(at + 1) % length] ?? host };
+    'attach.granted, attach.opened, format.made',
+    'mount.formatted, mount.mounted, unmount.unmounted',
+    'detach.closed, detach.done',
+  ])('plugins, at %s', async (points) => {
+    const hosts = lab.hostNames;
+    const struck = points.split(', ').map((point, at) => {
+      const [host = '', other = ''] = [hosts[at], hosts[(at + 1) % hosts.length]];
+      return { host, point, volume: `dying-${host}`, other };
     });
     await Promise.all(
       struck.map(async ({ host, point, volume, other }) => {
@@ -96,7 +87,7 @@ describe('under Docker’s engine, a process that dies on the way is made up for
     await Promise.all(
       struck.map(({ point, volume, other }) => expectGoodEnd(other, volume, `${point}-again`)),
     );
-    await expectNothingLeft();
+    await nothingLeftBehind(lab, 60_000);
   });
 
   it.each([
@@ -117,6 +108,6 @@ describe('under Docker’s engine, a process that dies on the way is made up for
     await untilDone('creation', () => createBlock(lab, 'node1', volume, { size: '150mb' }));
     await untilDone('a container', () => write('node2', volume, atRemove));
     await expectGoodEnd('node1', volume, atRemove);
-    await expectNothingLeft();
+    await nothingLeftBehind(lab, 60_000);
   });
 });

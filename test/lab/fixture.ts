@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { volumeMount } from './story/volume-mount.ts';
 import { etcdVotes } from './tool/etcd-votes.ts';
 import { Lab } from './tool/lab.ts';
 import { waitFor } from './tool/wait.ts';
@@ -141,8 +142,5 @@ export async function serverHost(lab: Lab, asker: string, volume: string): Promi
 }
 
 function volumeFlags(volume: string): string[] {
-  return [
-    ...['--network', 'none'],
-    ...['--mount', `type=volume,source=${volume},target=/volume,volume-driver=vfile,volume-nocopy`],
-  ];
+  return [...['--network', 'none'], ...['--mount', volumeMount(volume)]];
 }

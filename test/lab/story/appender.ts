@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { image } from '../fixture.ts';
 import type { Lab } from '../tool/lab.ts';
 import { waitFor } from '../tool/wait.ts';
+import { volumeMount } from './volume-mount.ts';
 
 /** What an appender was told. */
 export interface AppenderDiary {
@@ -36,7 +37,7 @@ export class Appender {
     await copyFile(join(import.meta.dirname, 'appender.pl'), join(shared, 'appender.pl'));
     await this.#lab.dockerOk(this.host, [
       ...['run', '--detach', '--init', '--network', 'none', '--name', this.name],
-      ...['--mount', `type=volume,source=${volume},target=/volume,volume-driver=${driver},volume-nocopy`],
+      ...['--mount', volumeMount(volume, driver)],
       ...['--mount', 'type=bind,source=/lab/shared,target=/diary', image],
       ...['perl', '/diary/appender.pl', `/volume/${this.name}`, `/diary/${this.name}.diary`],
     ]);
@@ -77,7 +78,7 @@ export class Appender {
   async check(reader: string, volume: string, driver: 'vdvs' | 'vfile'): Promise<string[]> {
     const text = await this.#lab.dockerOk(reader, [
       ...['run', '--rm', '--network', 'none'],
-      ...['--mount', `type=volume,source=${volume},target=/volume,volume-driver=${driver},volume-nocopy`],
+      ...['--mount', volumeMount(volume, driver)],
       ...[image, 'cut', '-d ', '-f1', `/volume/${this.name}`],
     ]);
     const numbers = text.split('\n').filter(Boolean).map(Number);

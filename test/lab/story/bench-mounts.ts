@@ -12,6 +12,7 @@ import {
 import { engineJson } from '../tool/engine.ts';
 import type { Lab } from '../tool/lab.ts';
 import { waitFor } from '../tool/wait.ts';
+import { volumeMount } from './volume-mount.ts';
 
 /** Times in ms of both sides, taken in turns in one run. */
 export interface MountSeries {
@@ -30,8 +31,6 @@ async function time(work: () => Promise<unknown>): Promise<number> {
 
 const runWith = (lab: Lab, host: string, mount: string): Promise<string> =>
   lab.dockerOk(host, ['run', '--rm', '--network', 'none', '--mount', mount, image, 'true']);
-const vfileMount = (volume: string): string =>
-  `type=volume,source=${volume},target=/volume,volume-driver=vfile,volume-nocopy`;
 
 /** A host that neither serves the volume nor holds it: each of its mounts is a new one. */
 async function bystander(lab: Lab, volume: string, but: readonly string[]): Promise<string> {
@@ -60,7 +59,7 @@ export async function warmMounts(lab: Lab, runs: number, say: (text: string) => 
   const series: MountSeries = { vfile: [], plain: [] };
   try {
     for (let run = 0; run <= runs; run++) {
-      const vfile = await time(() => runWith(lab, host, vfileMount(volume)));
+      const vfile = await time(() => runWith(lab, host, volumeMount(volume)));
       const local = await time(() =>
         runWith(lab, host, `type=volume,source=${plain},target=/volume,volume-nocopy`),
       );
@@ -112,7 +111,7 @@ export async function coldMounts(lab: Lab, runs: number, say: (text: string) => 
   const series: MountSeries = { vfile: [], plain: [] };
   try {
     for (let run = 0; run <= runs; run++) {
-      const vfile = await time(() => runWith(lab, 'node2', vfileMount(volume)));
+      const vfile = await time(() => runWith(lab, 'node2', volumeMount(volume)));
       await serverGone(lab, volume);
       const service = await bareService(lab, 'node1', 'bench-bare');
       // The first mount of all also makes the file system.

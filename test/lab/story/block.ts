@@ -2,11 +2,7 @@ import { image, inspect } from '../fixture.ts';
 import type { ShellResult } from '../tool/agent.ts';
 import type { Lab } from '../tool/lab.ts';
 import { waitFor } from '../tool/wait.ts';
-
-/** `--mount` of a vDVS volume at `/volume`. */
-export function blockMount(volume: string): string {
-  return `type=volume,source=${volume},target=/volume,volume-driver=vdvs,volume-nocopy`;
-}
+import { volumeMount } from './volume-mount.ts';
 
 /** Creates a vDVS volume and says what Docker said. */
 export async function createBlock(
@@ -22,7 +18,7 @@ export async function createBlock(
 /** Runs a shell command in a container that has the block volume at `/volume`. */
 export async function inBlock(lab: Lab, host: string, volume: string, command: string): Promise<ShellResult> {
   return await lab.docker(host, [
-    ...['run', '--rm', '--network', 'none', '--mount', blockMount(volume), image],
+    ...['run', '--rm', '--network', 'none', '--mount', volumeMount(volume, 'vdvs'), image],
     ...['sh', '-c', command],
   ]);
 }

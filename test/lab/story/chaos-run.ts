@@ -1,13 +1,12 @@
 import { toVolumeError } from '../../../src/lib/errors.ts';
 import { createVolume, inspect, removeVolume, whole } from '../fixture.ts';
 import type { Lab } from '../tool/lab.ts';
-import { waitFor } from '../tool/wait.ts';
 import { healAll } from './chaos-events.ts';
 import { type EventKind, planRounds, type Round } from './chaos-plan.ts';
 import type { ChaosResult, RoundResult } from './chaos-report.ts';
 import { playRound, type Stage } from './chaos-round.ts';
 import { Clients } from './clients.ts';
-import { leftBehind } from './left-behind.ts';
+import { nothingLeftBehind } from './left-behind.ts';
 import { LostContacts } from './lost-contacts.ts';
 
 /** What a run is made with. */
@@ -111,15 +110,7 @@ class Chaos {
     await this.#attempt(`${volume}: removal`, async () => {
       await clients.remove(hosts);
       await removeVolume(lab, 'node1', volume);
-      await waitFor(
-        async () => {
-          const left = await leftBehind(lab);
-          return left.length === 0
-            ? { done: true, value: undefined }
-            : { done: false, reason: left.join('; ') };
-        },
-        { what: 'nothing to be left behind', timeoutMs: 90_000, everyMs: 1_000 },
-      );
+      await nothingLeftBehind(lab, 90_000);
     });
   }
 

@@ -4,6 +4,7 @@ import type { Lab } from '../tool/lab.ts';
 import { waitFor } from '../tool/wait.ts';
 import { checkRun, type Diary, parseDiary, type RunConditions } from './check-run.ts';
 import { readVolumeContent } from './volume-content.ts';
+import { volumeMount } from './volume-mount.ts';
 
 /** Where the clients run and what they share. */
 export interface ClientsOptions {
@@ -35,7 +36,7 @@ export class Clients {
         await copyWorker(lab.host(host).shared);
         await lab.dockerOk(host, [
           ...['run', '--detach', '--network', 'none', '--name', containerOf(host)],
-          ...['--mount', `type=volume,source=${volume},target=/volume,volume-driver=vfile,volume-nocopy`],
+          ...['--mount', volumeMount(volume)],
           ...['--mount', 'type=bind,source=/lab/shared,target=/diary'],
           ...[image, 'perl', '/diary/worker.pl', '/volume', '/diary', host, String(pauseMs)],
         ]);
@@ -114,7 +115,7 @@ export class Clients {
     await rm(target, { recursive: true, force: true });
     await lab.dockerOk(reader, [
       ...['run', '--rm', '--network', 'none'],
-      ...['--mount', `type=volume,source=${volume},target=/volume,volume-driver=vfile,volume-nocopy`],
+      ...['--mount', volumeMount(volume)],
       ...['--mount', 'type=bind,source=/lab/shared,target=/diary'],
       ...[image, 'sh', '-c', 'cp -r /volume /diary/volume-copy && sync'],
     ]);

@@ -1,9 +1,8 @@
 import { VolumeError } from '../../../src/lib/errors.ts';
 import { createVolume, inspect, reachState, removeVolume, serverHost, whole } from '../fixture.ts';
 import type { Lab } from '../tool/lab.ts';
-import { waitFor } from '../tool/wait.ts';
 import { longestStall } from './check-run.ts';
-import { leftBehind } from './left-behind.ts';
+import { nothingLeftBehind } from './left-behind.ts';
 import { type Narrator, seconds } from './narrator.ts';
 import { WriterService } from './writer-service.ts';
 
@@ -133,13 +132,7 @@ async function goAway(lab: Lab, tell: Narrator, writers: WriterService): Promise
     await removeVolume(lab, 'node1', volume);
   });
   tell.figure('remove service and volume', removed.ms);
-  await waitFor(
-    async () => {
-      const left = await leftBehind(lab);
-      return left.length === 0 ? { done: true, value: undefined } : { done: false, reason: left.join('; ') };
-    },
-    { what: 'nothing to be left behind', timeoutMs: quick, everyMs: 500 },
-  );
+  await nothingLeftBehind(lab, quick);
   tell.say('nothing is left: no volume, service, mount, attached disk or disk image on any host');
 }
 

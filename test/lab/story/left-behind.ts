@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import type { Lab } from '../tool/lab.ts';
+import { waitFor } from '../tool/wait.ts';
 
 /** What a removed volume could have left on the hosts, in words; empty when there is nothing. */
 export async function leftBehind(lab: Lab): Promise<string[]> {
@@ -7,6 +8,17 @@ export async function leftBehind(lab: Lab): Promise<string[]> {
   const disks = await readdir(lab.paths.datastores, { recursive: true, withFileTypes: true });
   const images = disks.filter((entry) => entry.isFile() && !entry.name.startsWith('.'));
   return [...found.flat(), ...images.map((entry) => `disk image ${entry.name} in a datastore`)];
+}
+
+/** Waits until nothing is left behind. @throws VolumeError `timeout` naming what is, after `timeoutMs`. */
+export async function nothingLeftBehind(lab: Lab, timeoutMs: number): Promise<void> {
+  await waitFor(
+    async () => {
+      const left = await leftBehind(lab);
+      return left.length === 0 ? { done: true, value: undefined } : { done: false, reason: left.join('; ') };
+    },
+    { what: 'nothing to be left behind', timeoutMs, everyMs: 500 },
+  );
 }
 
 async function onHost(lab: Lab, host: string): Promise<string[]> {

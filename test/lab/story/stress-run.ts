@@ -2,6 +2,7 @@ import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createVolume, image, removeVolume } from '../fixture.ts';
 import type { Lab } from '../tool/lab.ts';
+import { volumeMount } from './volume-mount.ts';
 
 /** One program of `stress.pl`, on how many hosts at once. */
 export interface StressPart {
@@ -42,7 +43,7 @@ async function runPart(lab: Lab, volume: string, fstype: string, part: StressPar
       const began = performance.now();
       const command = [
         ...['run', '--rm', '--network', 'none'],
-        ...['--mount', `type=volume,source=${volume},target=/volume,volume-driver=vfile,volume-nocopy`],
+        ...['--mount', volumeMount(volume)],
         ...['--mount', 'type=bind,source=/lab/shared,target=/diary'],
         ...[image, 'perl', '/diary/stress.pl', mode, '/volume', host, ...args],
       ];

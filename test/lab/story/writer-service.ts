@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Lab } from '../tool/lab.ts';
 import { Clients, copyWorker } from './clients.ts';
+import { volumeMount } from './volume-mount.ts';
 
 /** What the service is made with. */
 export interface WriterServiceOptions {
@@ -34,7 +35,7 @@ export class WriterService {
     return [
       ...['service', 'create', '--detach', '--name', name],
       ...['--replicas', String(hosts.length), '--replicas-max-per-node', '1'],
-      ...['--mount', `type=volume,source=${volume},target=/volume,volume-driver=vfile,volume-nocopy`],
+      ...['--mount', volumeMount(volume)],
       ...['--mount', 'type=bind,source=/lab/shared,target=/diary'],
       ...['--hostname', '{{.Node.Hostname}}', '--network', 'host', '--no-resolve-image'],
       // A writer that was asked to end has ended; one that failed comes again.
