@@ -1,48 +1,26 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createMemoryStore, type MemoryStore } from '../../../src/etcd/memory-store.ts';
+import type { MemoryStore } from '../../../src/etcd/memory-store.ts';
 import type { Lease } from '../../../src/etcd/store.ts';
 import { VolumeError } from '../../../src/lib/errors.ts';
-import { silentLog } from '../../../src/lib/log.ts';
-import { ManualClock } from '../../../src/lib/manual-clock.ts';
-import type { DatastoreBackend } from '../../../src/vdvs/backends/backend.ts';
-import { createRulesGate } from '../../../src/vdvs/rules/gate.ts';
-import { createAttachments } from '../../../src/vdvs/service/attachments.ts';
-import { createVolumes } from '../../../src/vdvs/service/volumes.ts';
-import { memoryBackend } from './memory-backend.ts';
+import { ServiceWorld } from './service-fixture.ts';
 
-const marginMs = 500;
-const common = { takeoverMarginMs: marginMs, cluster: async () => 'cluster' };
 const never = new AbortController().signal;
 
-describe('the vDVS service', () => {
+describe('volumes of the vDVS service', () => {
   const id = { datastore: 'ds', name: 'v' };
-  const ann = { node: 'node-a', host: 'ann' };
-  const bob = { node: 'node-b', host: 'bob' };
-  let clock: ManualClock;
+  let world: ServiceWorld;
   let store: MemoryStore;
-  let disks: ReturnType<typeof memoryBackend>;
-  let services: {
-    volumes: ReturnType<typeof createVolumes>;
-    attachments: ReturnType<typeof createAttachments>;
-  }[];
+  let disks: ServiceWorld['ds'];
+  let ann: ServiceWorld['ann'];
+  let bob: ServiceWorld['bob'];
+  let services: ReturnType<ServiceWorld['service']>[];
   let annLease: Lease;
   let bobLease: Lease;
 
   beforeEach(async () => {
-    clock = new ManualClock();
-    store = createMemoryStore({ clock });
-    disks = memoryBackend();
-    services = [0, 1].map(() => {
-      const parts = {
-        store: store.client(),
-        gate: gateOf(store.client()),
-        backends: new Map([['ds', disks.backend]]),
-        clock,
-        log: silentLog,
-        ...common,
-      };
-      return { volumes: createVolumes(parts), attachments: createAttachments(parts) };
-    });
+    world = new ServiceWorld();
+    ({ store, ds: disks, ann, bob } = world);
+    services = [world.service(), world.service()];
     annLease = await store.client().grantLease(5_000);
     bobLease = await store.client().grantLease(5_000);
   });
@@ -51,8 +29,6 @@ describe('the vDVS service', () => {
     bobLease.release();
     await store.close();
   });
-  const gateOf = (of: MemoryStore) =>
-    createRulesGate({ store: of, clock, hostDatastore: 'ds', creatorOf: async () => undefined });
   const service = (index = 0) => {
     const found = services[index];
     if (!found) throw new Error('no such service');
@@ -140,22 +116,14 @@ describe('the vDVS service', () => {
   it('completes a volume whose creator died before the disk was made', async () => {
     disks.failures.push(new VolumeError('unavailable', 'gone'));
     const crashed = store.client();
-    const parts = {
-      store: crashed,
-      gate: gateOf(crashed),
-      backends: new Map([['ds', disks.backend]]),
-      clock,
-      log: silentLog,
-      ...common,
-    };
-    const dying: DatastoreBackend = {
+    const dying = {
       ...disks.backend,
       create: async () => {
         crashed.goOffline();
       },
     };
     await expect(
-      createVolumes({ ...parts, backends: new Map([['ds', dying]]) }).create(ann, id, {}),
+      world.service({ store: crashed, backends: new Map([['ds', dying]]) }).volumes.create(ann, id, {}),
     ).rejects.toMatchObject({ code: 'unavailable' });
     disks.failures.length = 0;
     expect((await create()).record.phase).toBe('ready');
@@ -197,298 +165,5 @@ describe('the vDVS service', () => {
       ['v', 'ann'],
       ['v2', undefined],
     ]);
-  });
-
-  it('gives an attachment to one of two that ask at once', async () => {
-    await create();
-    const both = await Promise.allSettled([attach(ann, annLease, 0, 0), attach(bob, bobLease, 0, 1)]);
-    expect(both.map((one) => one.status).sort()).toEqual(['fulfilled', 'rejected']);
-  });
-
-  it('answers the same holder with the same grant, and with a new one for a new lease', async () => {
-    await create();
-    const first = await attach(ann, annLease);
-    expect(first).toMatchObject({ epoch: 1, location: { file: 'v.vmdk' } });
-    expect((await attach(ann, annLease)).epoch).toBe(1);
-    const other = await store.client().grantLease(5_000);
-    expect((await attach(ann, other)).epoch).toBe(2);
-    other.release();
-  });
-
-  it('names the holder when it does not let go in time', async () => {
-    await create();
-    await attach(ann, annLease);
-    const waiting = attach(bob, bobLease, 1_000);
-    const refused = expect(waiting).rejects.toMatchObject({
-      code: 'busy',
-      message: expect.stringContaining('attached to ann since'),
-    });
-    await clock.advance(1_001);
-    await refused;
-  });
-
-  it('grants at once after a clean detach, without a word about a check', async () => {
-    await create();
-    const { epoch } = await attach(ann, annLease);
-    const waiting = attach(bob, bobLease, 10_000, 1);
-    await clock.settle();
-    await service().attachments.detach(ann, id, epoch, true);
-    await clock.settle();
-    expect(await waiting).toMatchObject({ epoch: 2, clean: true });
-  });
-
-  it('asks for a check after an unclean detach', async () => {
-    await create();
-    const { epoch } = await attach(ann, annLease);
-    await service().attachments.detach(ann, id, epoch, false);
-    expect(await attach(bob, bobLease)).toMatchObject({ epoch: 2, clean: false });
-  });
-
-  it('grants after the loss of the holder only when its lease and the margin have passed', async () => {
-    await create();
-    await attach(ann, annLease);
-    annLease.release();
-    let granted = 0;
-    const waiting = attach(bob, bobLease, 20_000, 1).then((grant) => {
-      granted = clock.monotonic();
-      return grant;
-    });
-    await clock.advance(7_000);
-    expect(await waiting).toMatchObject({ epoch: 2, clean: false });
-    expect(granted).toBeGreaterThanOrEqual(5_000 + marginMs);
-  });
-
-  it('leaves a lost holder behind instead, and waits for nothing but its lease', async () => {
-    await create();
-    await attach(ann, annLease);
-    annLease.release();
-    disks.places.next = true;
-    let granted = 0;
-    const waiting = attach(bob, bobLease, 20_000, 1).then((grant) => {
-      granted = clock.monotonic();
-      return grant;
-    });
-    await clock.advance(7_000);
-    expect(await waiting).toMatchObject({ epoch: 2, clean: false, record: { extent: 'v.vmdk~2' } });
-    expect(granted).toBeLessThan(5_000 + marginMs);
-    // The same holder asks again.
-    expect(await attach(bob, bobLease)).toMatchObject({ epoch: 2, record: { extent: 'v.vmdk~2' } });
-    await service().attachments.detach(bob, id, 2, true);
-    expect(await attach(ann, bobLease)).toMatchObject({ epoch: 3, record: { extent: 'v.vmdk~2' } });
-    expect(disks.places.made).toEqual(['v.vmdk~2']);
-  });
-
-  describe('while somebody waits for a volume whose holder’s lease runs low', () => {
-    let waiting: Promise<unknown>;
-    let ended: AbortController;
-    beforeEach(async () => {
-      await create();
-      await attach(ann, annLease);
-      annLease.release();
-      disks.places.next = true;
-      ended = new AbortController();
-      const request = { lease: bobLease.id, waitMs: 30_000 };
-      waiting = service(1).attachments.attach(bob, id, request, ended.signal);
-      waiting.catch(() => undefined);
-      await clock.advance(2_000);
-      expect(disks.places.made).toEqual([]);
-      await clock.advance(2_000);
-      expect(disks.places.made).toEqual(['v.vmdk~2']);
-    });
-
-    it('copies it ahead, and goes on there when nothing was written since', async () => {
-      // Nothing more could be copied: what is there was made ahead.
-      disks.places.next = false;
-      await clock.advance(1_500);
-      expect(await waiting).toMatchObject({ epoch: 2, record: { extent: 'v.vmdk~2' } });
-      await clock.advance(60_000);
-      expect(disks.places.made).toEqual(['v.vmdk~2']);
-    });
-
-    it('copies it again when it was written to since', async () => {
-      disks.write('v.vmdk', 'acknowledged');
-      let copies = 0;
-      disks.places.onMade = () => {
-        copies += 1;
-      };
-      await clock.advance(1_500);
-      expect(await waiting).toMatchObject({ epoch: 2, record: { extent: 'v.vmdk~2' } });
-      expect(copies).toBe(1);
-      expect(disks.places.made).toEqual(['v.vmdk~2']);
-    });
-
-    it('takes its copy back when the holder came back', async () => {
-      const back = await store.client().adoptLease(annLease.id);
-      await clock.advance(10_000);
-      ended.abort(new VolumeError('unavailable', 'the caller hung up'));
-      await expect(waiting).rejects.toThrow('hung up');
-      await clock.advance(60_000);
-      expect(disks.places.made).toEqual([]);
-      back?.release();
-    });
-
-    it('does not go on in a copy of another epoch', async () => {
-      ended.abort(new VolumeError('unavailable', 'the caller hung up'));
-      await expect(waiting).rejects.toThrow('hung up');
-      await service().attachments.detach(ann, id, 1, true);
-      const cat = { node: 'node-c', host: 'cat' };
-      const catLease = await store.client().grantLease(5_000);
-      expect(await attach(cat, catLease, 0, 0)).toMatchObject({ epoch: 2 });
-      await catLease.revoke();
-      expect(await attach(bob, bobLease, 0, 1)).toMatchObject({ epoch: 3, record: { extent: 'v.vmdk~3' } });
-      expect(disks.places.made).toEqual(['v.vmdk~3']);
-    });
-  });
-
-  it('copies nothing ahead of a disk that is written to, and looks at no lease when nobody waits', async () => {
-    await create();
-    await attach(ann, annLease);
-    annLease.release();
-    disks.places.next = true;
-    await clock.advance(3_000);
-    const waiting = attach(bob, bobLease, 30_000, 1);
-    for (let ms = 0; ms < 1_500; ms += 50) {
-      disks.write('v.vmdk', String(ms));
-      await clock.advance(50);
-    }
-    expect(disks.places.made).toEqual([]);
-    await clock.advance(1_000);
-    expect(await waiting).toMatchObject({ epoch: 2, record: { extent: 'v.vmdk~2' } });
-  });
-
-  it('does not try again what would have taken too long ahead of the loss', async () => {
-    await create();
-    await attach(ann, annLease);
-    annLease.release();
-    const waiting = attach(bob, bobLease, 30_000, 1);
-    await clock.advance(4_000);
-    disks.places.next = true;
-    await clock.advance(1_200 + marginMs);
-    expect((await waiting).record.extent).toBeUndefined();
-    expect(disks.places.made).toEqual([]);
-  });
-
-  it('waits the margin when there is no room to leave a lost holder behind', async () => {
-    await create();
-    await attach(ann, annLease);
-    await annLease.revoke();
-    disks.failures.push(new VolumeError('no_space', 'full'));
-    const waiting = attach(bob, bobLease, 20_000);
-    await clock.advance(marginMs);
-    expect((await waiting).record.extent).toBeUndefined();
-  });
-
-  it('takes its copy back when the caller has hung up meanwhile', async () => {
-    await create();
-    await attach(ann, annLease);
-    await annLease.revoke();
-    disks.places.next = true;
-    const gone = new AbortController();
-    disks.places.onMade = () => gone.abort(new VolumeError('unavailable', 'the caller hung up'));
-    const request = { lease: bobLease.id, waitMs: 0 };
-    await expect(service().attachments.attach(bob, id, request, gone.signal)).rejects.toThrow('hung up');
-    expect(disks.places.made).toEqual([]);
-    expect((await service().volumes.get(id)).attached).toBeUndefined();
-  });
-
-  it('of two who leave a lost holder behind at once one gets the disk, the other takes its copy back', async () => {
-    await create();
-    await attach(ann, annLease);
-    await annLease.revoke();
-    disks.places.next = true;
-    const both = [attach(bob, bobLease, 0, 0), attach({ node: 'node-c', host: 'cat' }, bobLease, 0, 1)];
-    const ended = await Promise.allSettled(both);
-    expect(ended.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
-    expect(disks.places.made).toHaveLength(1);
-  });
-
-  it.each([
-    [new VolumeError('denied', 'no access'), 0],
-    [new VolumeError('not_found', 'lease gone'), 0],
-    // Nobody knows whether the record names the copy now: whoever deletes it might delete the disk.
-    [new VolumeError('unavailable', 'no answer'), 1],
-    [new VolumeError('timeout', 'no answer'), 1],
-  ])('a copy that %s is the answer to: %d are kept', async (failure, kept) => {
-    await create();
-    await attach(ann, annLease);
-    await annLease.revoke();
-    disks.places.next = true;
-    const failing = createAttachments({
-      ...{ store: store.client(), clock, log: silentLog, ...common },
-      backends: new Map([['ds', disks.backend]]),
-      gate: { ...gateOf(store.client()), commitAttach: () => Promise.reject(failure) },
-    });
-    const request = { lease: bobLease.id, waitMs: 0 };
-    await expect(failing.attach(bob, id, request, never)).rejects.toThrow();
-    expect(disks.places.made).toHaveLength(kept);
-  });
-
-  it('goes on with the copy when only the answer to the takeover was lost', async () => {
-    await create();
-    await attach(ann, annLease);
-    await annLease.revoke();
-    disks.places.next = true;
-    const gate = gateOf(store.client());
-    const deaf = createAttachments({
-      ...{ store: store.client(), clock, log: silentLog, ...common },
-      backends: new Map([['ds', disks.backend]]),
-      gate: {
-        ...gate,
-        async commitAttach(...change) {
-          await gate.commitAttach(...change);
-          throw new VolumeError('unavailable', 'whether it was done is not known');
-        },
-      },
-    });
-    const request = { lease: bobLease.id, waitMs: 0 };
-    await expect(deaf.attach(bob, id, request, never)).rejects.toMatchObject({ code: 'unavailable' });
-    expect(await attach(bob, bobLease)).toMatchObject({ epoch: 2, record: { extent: 'v.vmdk~2' } });
-    expect(disks.places.made).toEqual(['v.vmdk~2']);
-  });
-
-  it('grants nothing on a lease that is gone', async () => {
-    await create();
-    await annLease.revoke();
-    await expect(attach(ann, annLease)).rejects.toMatchObject({
-      code: 'conflict',
-      message: 'volume v@ds: the lease of ann is gone',
-    });
-    expect((await service().volumes.get(id)).attached).toBeUndefined();
-  });
-
-  it('ignores a detach that comes late', async () => {
-    await create();
-    const { epoch } = await attach(ann, annLease);
-    await service().attachments.detach(ann, id, epoch, true);
-    await attach(bob, bobLease);
-    await service().attachments.detach(ann, id, epoch, true);
-    await service().attachments.detach(bob, id, epoch, true);
-    expect((await service().volumes.get(id)).attached).toMatchObject({ host: 'bob', epoch: 2 });
-  });
-
-  it('lets only the holder say that the file system is made', async () => {
-    await create();
-    const { epoch } = await attach(ann, annLease);
-    await expect(service().attachments.formatted(bob, id, epoch)).rejects.toMatchObject({ code: 'conflict' });
-    await service().attachments.formatted(ann, id, epoch);
-    await service(1).attachments.formatted(ann, id, epoch);
-    expect((await service().volumes.get(id)).record.formatted).toBe(true);
-  });
-
-  it('grants nothing to a caller that hung up', async () => {
-    await create();
-    await attach(ann, annLease);
-    const gone = new AbortController();
-    const waiting = service().attachments.attach(
-      bob,
-      id,
-      { lease: bobLease.id, waitMs: 60_000 },
-      gone.signal,
-    );
-    const refused = expect(waiting).rejects.toThrow();
-    await clock.settle();
-    gone.abort();
-    await refused;
-    expect((await service().volumes.get(id)).attached?.host).toBe('ann');
   });
 });
