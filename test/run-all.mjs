@@ -3,8 +3,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
-import { stripVTControlCharacters } from 'node:util';
+import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
 const all = ['unit', 'contract', 'integration', 'lab-tool', 'lab'];
@@ -56,9 +55,9 @@ function installMissing() {
 }
 
 /** A child that gets our signals, so that it can clean up; resolves with its exit code. */
-function run(program, args) {
+function run(program, args, env = {}) {
   return new Promise((resolve) => {
-    const child = spawn(program, args, { cwd: root, stdio: 'inherit' });
+    const child = spawn(program, args, { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } });
     // From a terminal the child has the signal already; from a supervisor only we do.
     const pass = (signal) => child.kill(signal);
     for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, pass);
@@ -76,25 +75,9 @@ function run(program, args) {
 /** What one kind of tests came to: how many passed, and what did not, in words. */
 function outcome(project, file, code) {
   if (!existsSync(file)) return { passed: 0, failures: [`${project}: no report, exit code ${code}`] };
-  const report = JSON.parse(readFileSync(file, 'utf8'));
-  const failures = report.testResults.flatMap((one) => {
-    const where = relative(root, one.name);
-    // A test that did not run is not a test that passed.
-    const tests = one.assertionResults.filter((test) => test.status !== 'passed');
-    // A file that fails outside of its tests has no failed test of its own.
-    if (tests.length === 0 && one.status === 'failed') return [`${where}: ${firstLine(one.message)}`];
-    return tests.map((test) => {
-      const why = test.failureMessages?.[0] ?? `did not run (${test.status})`;
-      return `${where}: ${test.fullName}: ${firstLine(why)}`;
-    });
-  });
+  const { passed, failures } = JSON.parse(readFileSync(file, 'utf8'));
   if (failures.length === 0 && code !== 0) failures.push(`${project}: exit code ${code}`);
-  return { passed: report.numPassedTests, failures };
-}
-
-/** The first line of a failure, without colours; whole failures are in the output of their kind. */
-function firstLine(text) {
-  return stripVTControlCharacters(text).split('\n')[0].slice(0, 300);
+  return { passed, failures };
 }
 
 let interrupted = false;
@@ -116,8 +99,9 @@ for (const [at, project] of projects.entries()) {
   const start = performance.now();
   const file = join(folder, `${project}.json`);
   const vitest = join(root, 'node_modules/vitest/vitest.mjs');
-  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
-  const code = await run(process.execPath, [vitest, 'run', '--project', project, ...reporters]);
+  const reporters = ['--reporter=default', '--reporter=./test/outcome-reporter.ts'];
+  const env = { VFILE_TEST_OUTCOME: file };
+  const code = await run(process.execPath, [vitest, 'run', '--project', project, ...reporters], env);
   const { passed, failures } = outcome(project, file, code);
   total.passed += passed;
   total.failed += failures.length;

@@ -1,17 +1,18 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 /** One etcd process. */
 export interface RealMember {
   readonly name: string;
   /** `host:port` for clients. */
   readonly address: string;
-  /** Stops the process in its tracks, as a host that lost power does for those who talk to it. */
-  freeze(): void;
+  /** Stops the process in its tracks, as a host that lost power does for those who talk to it; resolves when it stands. */
+  freeze(): Promise<void>;
   thaw(): void;
   kill(): Promise<void>;
   start(): void;
@@ -42,13 +43,29 @@ export async function freePort(host = '127.0.0.1'): Promise<number> {
   return address.port;
 }
 
+/** Whether all threads of a process are stopped. */
+function stands(pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).every((thread) =>
+      /^State:\t[TZX]/m.test(readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8')),
+    );
+  } catch {
+    // A thread ended between the two looks.
+    return false;
+  }
+}
+
 function createMember(name: string, address: string, args: string[], running: Set<ChildProcess>): RealMember {
   const slot: { child?: ChildProcess } = {};
   const signal = (which: NodeJS.Signals): void => void slot.child?.kill(which);
   return {
     name,
     address,
-    freeze: () => signal('SIGSTOP'),
+    freeze: async () => {
+      signal('SIGSTOP');
+      // On a busy machine the others of its threads go on until the one that got the signal has its turn.
+      while (slot.child?.pid !== undefined && !stands(slot.child.pid)) await delay(1);
+    },
     thaw: () => signal('SIGCONT'),
     kill: async () => {
       const { child } = slot;

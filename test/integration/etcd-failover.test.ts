@@ -48,7 +48,7 @@ describe('a member of three falls silent', () => {
     const addresses = [...etcd().addresses.slice(index), ...etcd().addresses.slice(0, index)];
     const store = open(addresses);
     await store.get('/ready');
-    member(index).freeze();
+    await member(index).freeze();
     expect(await elapsed(() => store.get('/ready'))).toBeLessThan(5_000);
     expect(await elapsed(() => store.get('/ready'))).toBeLessThan(500);
   });
@@ -60,7 +60,7 @@ describe('a member of three falls silent', () => {
     await ready(writer);
     const mirror = createMirror({ store, prefix: `/mirror/${index}/`, clock: systemClock, log: silentLog });
     await mirror.ready(5_000);
-    member(index).freeze();
+    await member(index).freeze();
     const began = systemClock.monotonic();
     await writer.txn(
       [{ key: `/mirror/${index}/a`, is: 'absent' }],
@@ -79,7 +79,7 @@ describe('a member of three falls silent', () => {
     await store.txn([], [{ put: `/lease/${index}`, value: 1, lease: lease.id }]);
     const lost = vi.fn();
     lease.onLost(lost);
-    member(index).freeze();
+    await member(index).freeze();
     const frozenAt = systemClock.monotonic();
     const least: number[] = [];
     await vi.waitFor(
@@ -100,7 +100,7 @@ describe('a member of three falls silent', () => {
     const key = `/conditional/${index}`;
     await store.txn([], [{ put: key, value: 0 }]);
     const before = await store.get(key);
-    member(index).freeze();
+    await member(index).freeze();
     const began = systemClock.monotonic();
     const when = [{ key, modRevision: before?.modRevision ?? 0 }];
     const result = await store.txn(when, [{ put: key, value: 1 }]);
@@ -124,7 +124,7 @@ describe('a member of three falls silent', () => {
     await store.get('/ready');
     const learned = { addresses: [...etcd().addresses].sort() };
     await vi.waitFor(() => expect(debug).toHaveBeenCalledWith('etcd members', learned), { timeout: 5_000 });
-    member(0).freeze();
+    await member(0).freeze();
     expect(await store.get('/ready')).toBeDefined();
   });
 
@@ -190,7 +190,7 @@ describe('etcd without a quorum', () => {
     if (!etcd || !store) return expect.fail('not started');
     const mirror = createMirror({ store, prefix: '/', clock: systemClock, log: silentLog });
     await mirror.ready(5_000);
-    for (const one of etcd.members.slice(1)) one.freeze();
+    for (const one of etcd.members.slice(1)) await one.freeze();
     const failed = await store.get('/a').catch((thrown: unknown) => thrown);
     expect(failed).toMatchObject({ code: 'unavailable' });
     for (const address of etcd.addresses) expect(String(failed)).toContain(address);

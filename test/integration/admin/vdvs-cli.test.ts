@@ -128,7 +128,6 @@ describe('the command line vdvs against a service', () => {
   });
 
   it('is a program with exit codes, and completes itself', async () => {
-    await run(process.execPath, ['build.mjs', 'vdvs-cli'], { cwd: root });
     const env = {
       PATH: process.env.PATH,
       VFILE_CERTIFICATES: world.certificates,

@@ -1,8 +1,7 @@
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { cp, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const root = join(import.meta.dirname, '../../..');
@@ -43,7 +42,6 @@ function firstWords(file: string): Promise<string> {
 describe('each program, bundled and alone in a folder', () => {
   let folder: string;
   beforeAll(async () => {
-    await promisify(execFile)(process.execPath, ['build.mjs'], { cwd: root });
     folder = await mkdtemp(join(tmpdir(), 'bundles-'));
     await cp(join(root, 'dist'), folder, { recursive: true });
   });

@@ -191,7 +191,7 @@ describe.each(['ext4', 'xfs'] as const)('a file server on %s', (fsType) => {
     await server(there);
     const process = task.process();
     const silent = performance.now();
-    for (const member of etcd.members) member.freeze();
+    for (const member of etcd.members) await member.freeze();
     await process.exited;
     // Lease 2 s, margin 0.5 s.
     expect(performance.now() - silent).toBeLessThan(1_700);

@@ -3,17 +3,16 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { isPlaceholder, mountAt, parseMountinfo } from '../../../src/vdvs/node/mountinfo.ts';
 import { placeholderFile } from '../../../src/vdvs/node/placeholder.ts';
 import { startFakeEngine } from '../swarm/fake-engine.ts';
 import { loopsIn, mountsIn } from './clear-host.ts';
-import { buildPlugin, leaseMs, listing, type PluginNode, startWorld, until, type World } from './world.ts';
+import { leaseMs, listing, type PluginNode, startWorld, until, type World } from './world.ts';
 
 describe('a volume whose containers run before its disk is there', () => {
   let world: World;
   let ends: (() => Promise<void> | void)[];
-  beforeAll(() => buildPlugin());
   beforeEach(async () => {
     ends = [];
     world = await startWorld();
@@ -282,7 +281,7 @@ describe('a volume whose containers run before its disk is there', () => {
     const { a, b } = world;
     const { onA, onB } = await heldByA();
     const member = world.etcd.members[0];
-    member?.freeze();
+    await member?.freeze();
     try {
       await until('the dead disk to go', () => !hasDisk(onA));
       waitsAt(onA);
@@ -344,7 +343,7 @@ describe('a volume whose containers run before its disk is there', () => {
     const { seen, end } = await startContainer(path);
     expect(readable(join(seen, 'data'))).toBe('x');
     const member = world.etcd.members[0];
-    member?.freeze();
+    await member?.freeze();
     try {
       await until('the dead disk to go', () => !hasDisk(path));
     } finally {
@@ -378,7 +377,7 @@ describe('a volume whose containers run before its disk is there', () => {
     expect(readFileSync(join(path, 'data'), 'utf8')).toBe('from inside');
 
     const member = world.etcd.members[0];
-    member?.freeze();
+    await member?.freeze();
     try {
       await until('the placeholder in the container', () => !hasDisk(seen));
       expect(listing(seen)).toEqual([placeholderFile]);

@@ -4,12 +4,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createBaseGrowth } from '../../../src/main/wiring/base-growth.ts';
 import { loopsIn, mountsIn } from './clear-host.ts';
-import { buildPlugin, listing, startWorld, type World } from './world.ts';
+import { listing, startWorld, type World } from './world.ts';
 
 describe('disks of real volumes, over the plugin and the service', () => {
   let world: World;
   beforeAll(async () => {
-    buildPlugin();
     world = await startWorld();
     await Promise.all([world.a.start(), world.b.start()]);
   });

@@ -8,14 +8,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createServiceClient } from '../../../src/vdvs/service-client.ts';
 import { freePort } from '../../contract/real-etcd.ts';
 import { loopsIn, mountsIn } from './clear-host.ts';
-import { buildPlugin, listing, startWorld, until, type World, writeDurably } from './world.ts';
+import { listing, startWorld, until, type World, writeDurably } from './world.ts';
 
 const program = resolve(import.meta.dirname, '../../../dist/vdvs-service.mjs');
 
 describe('a process that dies at a point of an operation, and starts again', () => {
   let world: World;
   beforeAll(async () => {
-    buildPlugin('vdvs-service');
     world = await startWorld();
     await world.b.start();
   });

@@ -2,12 +2,11 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { buildPlugin, listing, startWorld, type World } from './world.ts';
+import { listing, startWorld, type World } from './world.ts';
 
 describe('a datastore that is full', () => {
   let world: World;
   beforeAll(async () => {
-    buildPlugin();
     world = await startWorld();
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=150m', 'tmpfs', world.slow]);
     await Promise.all([world.a.start(), world.b.start()]);

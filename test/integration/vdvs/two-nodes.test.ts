@@ -12,14 +12,13 @@ import {
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { startFakeEngine } from '../swarm/fake-engine.ts';
 import { loopsIn, mountsIn } from './clear-host.ts';
-import { buildPlugin, leaseMs, listing, startWorld, until, type World, writeDurably } from './world.ts';
+import { leaseMs, listing, startWorld, until, type World, writeDurably } from './world.ts';
 
 describe('block volumes on two nodes, with real processes, disks and etcd', () => {
   let world: World;
-  beforeAll(() => buildPlugin());
   beforeEach(async () => {
     world = await startWorld();
     await Promise.all([world.a.start(), world.b.start()]);
@@ -249,7 +248,7 @@ describe('block volumes on two nodes, with real processes, disks and etcd', () =
     const inside = openSync(join(path, 'data'), 'a');
     const cut = Date.now();
     try {
-      world.etcd.members[0]?.freeze();
+      await world.etcd.members[0]?.freeze();
       await until('writes to fail', () => {
         try {
           writeSync(inside, '.');

@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   closeSync,
@@ -33,14 +33,6 @@ import { dockerCall, dockerCallOk } from './docker-call.ts';
 
 const root = resolve(import.meta.dirname, '../../..');
 export const leaseMs = 5_000;
-
-/** Bundles the plugin's programs, and others; from their sources they take long to start. */
-export function buildPlugin(...others: string[]): void {
-  execFileSync(process.execPath, ['build.mjs', 'vdvs-plugin', 'vdvs-plugin-main', ...others], {
-    cwd: root,
-    stdio: 'pipe',
-  });
-}
 
 /** Waits for something that is on its way. */
 export async function until<T>(what: string, look: () => T | undefined | false, ms = 20_000): Promise<T> {

@@ -2,7 +2,8 @@ import { execFile } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { buildPlugin, startWorld, type World } from '../../integration/vdvs/world.ts';
+import { buildPrograms } from '../../integration/build-programs.ts';
+import { startWorld, type World } from '../../integration/vdvs/world.ts';
 
 /** Times in ms of both sides, taken in turns in one run. */
 export interface BlockSeries {
@@ -130,7 +131,7 @@ async function lists(
 
 /** Measures vDVS on this machine. Needs root; leaves nothing behind. */
 export async function blockFigures(runs: number, say: (text: string) => void): Promise<BlockFigures> {
-  buildPlugin();
+  buildPrograms();
   const world = await startWorld();
   try {
     await world.a.start();
