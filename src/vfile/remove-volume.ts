@@ -60,13 +60,16 @@ export async function clearDeleting(
  * @throws VolumeError `not_found`; `busy` naming the hosts and mount IDs; and what the store throws.
  */
 export async function removeVolume({ store, clock }: RemoveParts, name: string): Promise<void> {
-  let inDoubt = false;
+  let marked: 'no' | 'in doubt' | 'yes' = 'no';
+  let first: VolumeSpec | undefined;
   for (let attempt = 1; attempt <= mostAttempts; attempt += 1) {
     const { spec, mounts, problems } = await read(store, name);
-    if (!spec) {
-      // The mark was written after all, and the manager has done the rest.
-      if (inDoubt && problems.length === 0) return;
-      if (problems.length > 0) throw new VolumeError('internal', problems.join('; '));
+    if (problems.length > 0) throw new VolumeError('internal', problems.join('; '));
+    first ??= spec?.value;
+    // Another volume of the name, made after the first was gone, is not the one to remove.
+    if (!spec || spec.value.createdAt !== first?.createdAt || spec.value.createdBy !== first.createdBy) {
+      // The mark was written, after all perhaps, and the manager has done the rest before this look.
+      if (marked !== 'no') return;
       throw new VolumeError('not_found', `no such volume: ${name}`);
     }
     const [mount] = mounts;
@@ -77,14 +80,15 @@ export async function removeVolume({ store, clock }: RemoveParts, name: string):
     if (spec.value.deleting) return;
     const deleting = new Date(clock.now()).toISOString();
     try {
-      await store.txn(
+      const { done } = await store.txn(
         [{ key: vfileKeys.spec(name), modRevision: spec.modRevision }],
         [{ put: vfileKeys.spec(name), value: { ...spec.value, deleting } }],
       );
+      if (done) marked = 'yes';
     } catch (thrown) {
       // Not known whether it was done: the next look tells, or fails because etcd is away.
-      if (inDoubt || toVolumeError(thrown).code !== 'unavailable') throw thrown;
-      inDoubt = true;
+      if (marked === 'in doubt' || toVolumeError(thrown).code !== 'unavailable') throw thrown;
+      marked = 'in doubt';
     }
     // Look again whatever came of it: only a mark without mounts, read at one revision, is a removal.
   }

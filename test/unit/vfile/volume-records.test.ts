@@ -89,6 +89,30 @@ describe('records of volumes', () => {
     await expect(removeVolume({ store, clock }, 'shared')).rejects.toMatchObject({ code: 'not_found' });
   });
 
+  it.each(['gone', 'gone and made again'])(
+    'remove: the volume is %s before the look behind the mark',
+    async (how) => {
+      await createVolume(parts(), 'shared', { size: '1gb' });
+      const quick: Store = {
+        ...racing(async () => undefined),
+        txn: async (when, then) => {
+          const result = await store.txn(when, then);
+          await store.txn(
+            [],
+            [{ deletePrefix: vfileKeys.volume('shared') }, { deletePrefix: vfileKeys.ports }],
+          );
+          await clock.advance(1);
+          if (how !== 'gone') await createVolume(parts(), 'shared', { size: '2gb' });
+          return result;
+        },
+      };
+      await removeVolume({ store: quick, clock }, 'shared');
+      const { spec } = await read('shared');
+      expect(spec?.value.options).toEqual(how === 'gone' ? undefined : { size: '2gb' });
+      expect(spec?.value.deleting).toBeUndefined();
+    },
+  );
+
   it('with etcd away, create and remove say so', async () => {
     await createVolume(parts(), 'shared', {});
     store.goOffline();
