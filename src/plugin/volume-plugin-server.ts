@@ -44,11 +44,17 @@ export interface VolumePluginServer extends Pick<DriverSlot, 'attach' | 'setWait
 const getRetryPauses = { first: 250, longest: 2_000 } as const;
 
 /**
+ * ms that a driver which does not know is asked again. Long enough for etcd to elect; and the engine, which tries again
+ * after a lost connection for as long as 30 s have not passed, has then given up after 22 s.
+ */
+const getPatienceMs = 15_000;
+
+/**
  * The volume protocol: decodes, bounds and encodes; the driver acts.
  *
  * Get is special: the engine takes *any* error for "does not exist" and forgets the volume with its labels and
- * references. So when the driver does not know, the call is tried again until its deadline and then the connection is
- * closed without an answer, which the engine takes for a network error.
+ * references. So when the driver does not know, it is asked again for a while and then the connection is closed without
+ * an answer, which the engine takes for a network error.
  */
 export function createVolumePluginServer(options: VolumePluginServerOptions): VolumePluginServer {
   const { log, clock = systemClock } = options;
@@ -76,15 +82,18 @@ export function createVolumePluginServer(options: VolumePluginServerOptions): Vo
     }
   };
 
-  /** Tries until it is known whether the volume exists. Ends with the caller's deadline. */
-  const insist = async (act: () => Promise<Answer>, until: number): Promise<Answer> => {
+  /** Tries until it is known whether the volume exists. Ends with the caller's deadline or its own patience. */
+  const insist = async (act: () => Promise<Answer>, deadline: number): Promise<Answer> => {
+    let patience: number | undefined;
     for (let pause: number = getRetryPauses.first; ; pause = Math.min(pause * 2, getRetryPauses.longest)) {
       try {
         return await act();
       } catch (thrown) {
         const error = toVolumeError(thrown);
         log.debug('get: not known yet', { error: error.message });
-        if (clock.monotonic() + pause >= until) throw error;
+        // From the first answer: until the driver is there may take longer.
+        patience ??= clock.monotonic() + getPatienceMs;
+        if (clock.monotonic() + pause >= Math.min(deadline, patience)) throw error;
         await clock.sleep(pause);
       }
     }

@@ -2,9 +2,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { Agent, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { VolumeError } from '../../../src/lib/errors.ts';
 import { silentLog } from '../../../src/lib/log.ts';
+import { ManualClock } from '../../../src/lib/manual-clock.ts';
 import { callDeadlines, readinessDeadlines } from '../../../src/plugin/protocol.ts';
 import type { VolumeDriver } from '../../../src/plugin/volume-driver.ts';
 import {
@@ -192,6 +194,28 @@ describe('the volume protocol on a socket', () => {
   ])('hangs up at the deadline when Get %s', async (_how, get) => {
     await start(recordingDriver({ get }).driver);
     await expect(call('VolumeDriver.Get', '{"Name":"v"}')).rejects.toThrow('socket hang up');
+  });
+
+  it('asks a driver that does not know for 15 s, counted from its first answer, then hangs up', async () => {
+    const clock = new ManualClock();
+    let asked = 0;
+    const get = async () => {
+      asked += 1;
+      if (asked === 1) await clock.sleep(20_000);
+      throw new VolumeError('unavailable', 'etcd is out of reach');
+    };
+    const { driver } = recordingDriver({ get });
+    server = createVolumePluginServer({ driver, socket: socketPath, log: silentLog, scope: 'global', clock });
+    await server.listen();
+    const hungUp = expect(call('VolumeDriver.Get', '{"Name":"v"}')).rejects.toThrow('socket hang up');
+    while (asked === 0) await delay(1);
+    await clock.advance(20_000);
+    await clock.advance(12_000);
+    const soFar = asked;
+    expect(soFar).toBeGreaterThan(5);
+    await clock.advance(3_000);
+    expect(asked).toBeGreaterThan(soFar);
+    await hungUp;
   });
 
   it("answers with the driver's own words when a call fails", async () => {
