@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createVolume, inVolume, openLab, reachState, removeVolume, serverHost, whole } from './fixture.ts';
 import { longestStall } from './story/check-run.ts';
 import { Clients } from './story/clients.ts';
@@ -47,38 +47,43 @@ async function killProcess(on: Lab, host: string, pattern: string): Promise<void
   await on.shOk(host, `pkill -KILL -f '${pattern}'`);
 }
 
-describe('clients on three hosts write with fsync and hold locks', () => {
-  const clients = new Clients({ lab, volume, hosts, pauseMs: 300 });
+const clients = new Clients({ lab, volume, hosts, pauseMs: 300 });
 
-  beforeEach(async () => {
-    await whole(lab);
-    await createVolume(lab, 'node1', volume, { size: '200mb', linger: '5s' });
-    await clients.start();
-    await clients.progress(hosts, 5, 120_000);
-    for (const host of hosts) await holdLock(host);
-    await waitFor(
-      async () => {
-        const free = [];
-        for (const [at, host] of hosts.entries())
-          if (!(await isHeld(hosts[(at + 1) % 3] ?? 'node1', host))) free.push(host);
-        return free.length === 0
-          ? { done: true, value: undefined }
-          : { done: false, reason: `${free.join()} not yet` };
-      },
-      { what: 'a held lock on each host', timeoutMs: 30_000 },
-    );
-  });
+async function startClients(): Promise<void> {
+  await whole(lab);
+  await createVolume(lab, 'node1', volume, { size: '200mb', linger: '5s' });
+  await clients.start();
+  await clients.progress(hosts, 5, 120_000);
+  for (const host of hosts) await holdLock(host);
+  await waitFor(
+    async () => {
+      const free = [];
+      for (const [at, host] of hosts.entries())
+        if (!(await isHeld(hosts[(at + 1) % 3] ?? 'node1', host))) free.push(host);
+      return free.length === 0
+        ? { done: true, value: undefined }
+        : { done: false, reason: `${free.join()} not yet` };
+    },
+    { what: 'a held lock on each host', timeoutMs: 30_000 },
+  );
+}
 
-  afterEach(async () => {
-    for (const host of hosts) await lab.start(host);
-    await whole(lab);
-    await clients.remove(hosts);
-    await removeVolume(lab, 'node1', volume);
-  });
+async function endClients(): Promise<void> {
+  for (const host of hosts) await lab.start(host);
+  await whole(lab);
+  await clients.remove(hosts);
+  await removeVolume(lab, 'node1', volume);
+}
 
-  it('the power of the server’s host is cut: the others go on, nothing acknowledged is lost', async () => {
-    const server = await serverHost(lab, 'node1', volume);
-    const survivors = hosts.filter((host) => host !== server);
+describe('clients on three hosts write with fsync and hold locks, and the power of the server’s host is cut', () => {
+  let server: string;
+  let survivors: string[];
+  beforeAll(startClients);
+  afterAll(endClients);
+
+  it('the others go on, their locks are still theirs', async () => {
+    server = await serverHost(lab, 'node1', volume);
+    survivors = hosts.filter((host) => host !== server);
     const cutAt = Date.now();
     await lab.kill(server);
     await clients.progress(survivors, 10, 90_000);
@@ -87,15 +92,9 @@ describe('clients on three hosts write with fsync and hold locks', () => {
     expect(await isHeld(one, other)).toBe(true);
     expect(await isHeld(other, one)).toBe(true);
     expect(await isHeld(one, server)).toBe(false);
-    await clients.stop(survivors);
-    expect(await clients.check(one, { powerCut: true })).toEqual([]);
   });
 
-  it('the killed host comes back, rejoins and uses the volume again', async () => {
-    const server = await serverHost(lab, 'node1', volume);
-    const survivors = hosts.filter((host) => host !== server);
-    await lab.kill(server);
-    await clients.progress(survivors, 5, 90_000);
+  it('the host comes back, rejoins and uses the volume again; nothing acknowledged is lost', async () => {
     await lab.start(server);
     await whole(lab);
     const files = await inVolume(lab, server, volume, 'ls /volume');
@@ -103,8 +102,13 @@ describe('clients on three hosts write with fsync and hold locks', () => {
     await clients.stop(survivors);
     expect(await clients.check(server, { powerCut: true })).toEqual([]);
   });
+});
 
-  it('ganesha alone is killed: it is back in place, no lock is lost', async () => {
+describe('clients on three hosts write with fsync and hold locks, and processes are killed', () => {
+  beforeAll(startClients);
+  afterAll(endClients);
+
+  it('ganesha alone: it is back in place, no lock is lost', async () => {
     const server = await serverHost(lab, 'node1', volume);
     const killedAt = Date.now();
     await killProcess(lab, server, '[g]anesha.nfsd');
@@ -114,11 +118,16 @@ describe('clients on three hosts write with fsync and hold locks', () => {
     expect(await isHeld('node1', 'node2')).toBe(true);
     expect(await isHeld('node2', 'node3')).toBe(true);
     expect(await isHeld('node3', 'node1')).toBe(true);
-    await clients.stop(hosts);
-    expect(await clients.check('node1')).toEqual([]);
   });
 
-  it('the vFile plugin is killed under running containers: they do not notice, counts stay right', async () => {
+  it('the vDVS plugin’s worker on the server’s host: the disk stays attached', async () => {
+    const server = await serverHost(lab, 'node1', volume);
+    await killProcess(lab, server, '[v]dvs-plugin-main.mjs');
+    await clients.progress(hosts, 10, 60_000);
+    expect(await serverHost(lab, 'node1', volume)).toBe(server);
+  });
+
+  it('the vFile plugin: nobody notices, counts stay right, nothing acknowledged is lost', async () => {
     await killProcess(lab, 'node2', '[v]file-plugin.mjs');
     await clients.progress(hosts, 10, 60_000);
     await whole(lab);
@@ -127,14 +136,5 @@ describe('clients on three hosts write with fsync and hold locks', () => {
     expect(await clients.check('node2')).toEqual([]);
     await clients.remove(hosts);
     expect((await reachState(lab, 'node1', volume, 'Ready'))['Global Refcount']).toBe(0);
-  });
-
-  it('the vDVS plugin’s worker is killed on the server’s host: the disk stays attached', async () => {
-    const server = await serverHost(lab, 'node1', volume);
-    await killProcess(lab, server, '[v]dvs-plugin-main.mjs');
-    await clients.progress(hosts, 10, 60_000);
-    expect(await serverHost(lab, 'node1', volume)).toBe(server);
-    await clients.stop(hosts);
-    expect(await clients.check('node1')).toEqual([]);
   });
 });
