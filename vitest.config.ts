@@ -21,7 +21,7 @@ export default defineConfig({
           testTimeout: 60_000,
           hookTimeout: 120_000,
           // They mostly wait: for leases to run out, for etcd to elect. Each has its own folder, ports and devices.
-          maxWorkers: 3,
+          maxWorkers: 5,
         },
       },
       {
