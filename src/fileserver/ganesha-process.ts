@@ -5,6 +5,7 @@ import { toVolumeError, VolumeError } from '../lib/errors.ts';
 import { run } from '../lib/exec.ts';
 import type { Log } from '../lib/log.ts';
 import { type GaneshaLine, parseGaneshaLine } from './ganesha-log.ts';
+import { type Life, readLife } from './process-life.ts';
 
 /** How long reading the program in advance may take, in ms. */
 const warmTimeoutMs = 10_000;
@@ -26,6 +27,8 @@ export interface ServerProcess {
   readonly exited: Promise<ServerExit>;
   /** Sends SIGKILL; returns at once. */
   kill(): void;
+  /** What the kernel tells of it; `stopped` while `freeze` has stopped it. */
+  life(): Life | 'stopped' | undefined;
   /** Stops the process where it stands (SIGSTOP): it serves nothing until `thaw`. */
   freeze(): void;
   thaw(): void;
@@ -96,6 +99,7 @@ export class GaneshaLauncher implements ServerLauncher {
     const pid = child.pid ?? 0;
     let lastWords = '';
     let ended = false;
+    let frozen = false;
     for (const stream of [child.stdout, child.stderr]) {
       createInterface({ input: stream }).on('line', (text) => {
         const line = parseGaneshaLine(text);
@@ -127,8 +131,15 @@ export class GaneshaLauncher implements ServerLauncher {
       },
       exited,
       kill: () => send('SIGKILL'),
-      freeze: () => send('SIGSTOP'),
-      thaw: () => send('SIGCONT'),
+      life: () => (frozen ? 'stopped' : readLife(pid)),
+      freeze: () => {
+        frozen = true;
+        send('SIGSTOP');
+      },
+      thaw: () => {
+        frozen = false;
+        send('SIGCONT');
+      },
       reload: () => send('SIGHUP'),
       stop: async (timeoutMs) => {
         send('SIGTERM');

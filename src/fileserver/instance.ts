@@ -171,7 +171,8 @@ export class Instance {
   #health(): HealthOptions {
     const { settings, address, nfsNull, files, clock, log } = this.#options;
     const { writeProbe, attached } = files;
-    return { ...settings, address, nfsNull, writeProbe, attached, clock, log };
+    const life = () => this.#process?.life();
+    return { ...settings, address, nfsNull, writeProbe, attached, life, clock, log };
   }
 
   #probeText(): string {

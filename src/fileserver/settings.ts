@@ -47,9 +47,10 @@ const environmentSchema = z.object({
   /** How long to wait for the volume's last server to let go before this task gives up. */
   VFILE_CLAIM_TIMEOUT_MS: wholeNumber(1_000, 600_000).default(60_000),
   VFILE_START_TIMEOUT_MS: wholeNumber(500, 120_000).default(20_000),
-  VFILE_PROBE_INTERVAL_MS: wholeNumber(100, 60_000).default(1_000),
-  VFILE_PROBE_TIMEOUT_MS: wholeNumber(100, 60_000).default(2_000),
-  VFILE_PROBE_MISSES: wholeNumber(1, 100).default(3),
+  VFILE_PROBE_INTERVAL_MS: wholeNumber(100, 60_000).default(500),
+  VFILE_PROBE_TIMEOUT_MS: wholeNumber(100, 60_000).default(750),
+  VFILE_PROBE_MISSES: wholeNumber(1, 100).default(2),
+  VFILE_HANG_MS: wholeNumber(500, 600_000).default(9_000),
   VFILE_WRITE_PROBE_INTERVAL_MS: wholeNumber(500, 600_000).default(10_000),
   /** A disk that does not take a small synchronous write within this time is taken for dead. */
   VFILE_WRITE_PROBE_TIMEOUT_MS: wholeNumber(500, 600_000).default(20_000),
@@ -81,6 +82,7 @@ export interface FileServerSettings {
   readonly probeIntervalMs: number;
   readonly probeTimeoutMs: number;
   readonly probeMisses: number;
+  readonly hangMs: number;
   readonly writeProbeIntervalMs: number;
   readonly writeProbeTimeoutMs: number;
   readonly capacityIntervalMs: number;
@@ -136,6 +138,7 @@ export function readFileServerSettings(
     probeIntervalMs: env.VFILE_PROBE_INTERVAL_MS,
     probeTimeoutMs: env.VFILE_PROBE_TIMEOUT_MS,
     probeMisses: env.VFILE_PROBE_MISSES,
+    hangMs: env.VFILE_HANG_MS,
     writeProbeIntervalMs: env.VFILE_WRITE_PROBE_INTERVAL_MS,
     writeProbeTimeoutMs: env.VFILE_WRITE_PROBE_TIMEOUT_MS,
     capacityIntervalMs: env.VFILE_CAPACITY_INTERVAL_MS,

@@ -3,6 +3,7 @@ import { toVolumeError, VolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { NfsNull } from '../lib/nfs-null.ts';
 import type { EndOnce } from './ending.ts';
+import { didNothing, type Life } from './process-life.ts';
 import type { WriteProbe } from './write-probe.ts';
 
 /** Pause between the calls that wait for a starting server to answer, in ms. */
@@ -20,7 +21,12 @@ export interface HealthOptions {
   readonly log: Log;
   readonly probeIntervalMs: number;
   readonly probeTimeoutMs: number;
+  /** Calls in a row that a server misses without a sign of life until it counts as hung. */
   readonly probeMisses: number;
+  /** So long a server that shows signs of life may leave calls unanswered, ms. */
+  readonly hangMs: number;
+  /** What the kernel tells of the server's process; `stopped` while this task itself has stopped it. */
+  readonly life: () => Life | 'stopped' | undefined;
   readonly writeProbeIntervalMs: number;
   readonly writeProbeTimeoutMs: number;
 }
@@ -46,23 +52,44 @@ export async function firstAnswer(options: HealthOptions, timeoutMs: number, end
   }
 }
 
-/** Calls the server again and again; ends it as crashed when it misses several answers in a row. */
+/**
+ * Calls the server again and again; ends it as crashed when it hangs. A process that sleeps while it is called will not wake
+ * up, so that is soon decided; one that works or wants to gets `hangMs`, because on a busy host to kill it would only make
+ * things worse.
+ */
 export async function watchAnswers(options: HealthOptions, end: EndOnce): Promise<void> {
-  const { clock, log, nfsNull, address, port } = options;
-  let misses = 0;
+  const { clock, log, nfsNull, address, port, life } = options;
+  const pause = (ms: number) => clock.sleep(ms, end.signal).catch(() => undefined);
+  let lifeless = 0;
+  let answeredAt = clock.monotonic();
+  await pause(options.probeIntervalMs);
   while (!end.signal.aborted) {
-    await clock.sleep(options.probeIntervalMs, end.signal).catch(() => undefined);
-    if (end.signal.aborted) return;
+    const began = clock.monotonic();
+    const before = life();
     try {
       await nfsNull(address, port, options.probeTimeoutMs);
-      misses = 0;
+      lifeless = 0;
+      answeredAt = clock.monotonic();
+      await pause(options.probeIntervalMs);
     } catch (error) {
-      misses += 1;
-      const reason = toVolumeError(error).message;
-      log.warn('the server missed an answer', { misses, reason });
-      if (misses >= options.probeMisses) {
-        end.end({ kind: 'crash', reason: `ganesha hangs: ${misses} calls in a row failed; ${reason}` });
+      // Refused at once, it says no more than after the whole time.
+      await pause(options.probeTimeoutMs - (clock.monotonic() - began));
+      const after = life();
+      if (before === 'stopped' || after === 'stopped') {
+        lifeless = 0;
+        answeredAt = clock.monotonic();
+        continue;
       }
+      lifeless = didNothing(before, after) ? lifeless + 1 : 0;
+      const silentMs = Math.round(clock.monotonic() - answeredAt);
+      const reason = toVolumeError(error).message;
+      log.warn('the server missed an answer', { silentMs, lifeless, reason });
+      if (lifeless < options.probeMisses && silentMs < options.hangMs) continue;
+      const how = lifeless > 0 ? 'it does nothing' : 'it is busy';
+      end.end({
+        kind: 'crash',
+        reason: `ganesha hangs: no answer for ${silentMs} ms, and ${how}; ${reason}`,
+      });
     }
   }
 }

@@ -18,6 +18,9 @@ export class FakeProcess implements ServerProcess {
   readonly exited: Promise<ServerExit>;
   ended = false;
   frozen = false;
+  /** Whether it does something between any two looks at it. */
+  busy = false;
+  #ticks = 0;
   /** Whether it ends when killed; a process on a dead disk does not. */
   mortal = true;
   #end: (exit: ServerExit) => void = () => undefined;
@@ -40,6 +43,12 @@ export class FakeProcess implements ServerProcess {
     if (this.ended) return;
     this.#events.push('kill');
     if (this.mortal) this.die();
+  }
+
+  life(): ReturnType<ServerProcess['life']> {
+    if (this.frozen) return 'stopped';
+    if (this.busy) this.#ticks += 1;
+    return { ticks: this.#ticks, awake: false };
   }
 
   freeze(): void {

@@ -126,16 +126,32 @@ describe('a file server whose ganesha fails', () => {
     expect(new Set(bench.epochs).size).toBe(2);
   });
 
-  it('kills one that misses three answers', async () => {
+  it.each([
+    ['two answers and does nothing', false, 2_000],
+    ['answers for 9 s though it works', true, 9_500],
+  ])('kills one that misses %s', async (_what, busy, ms) => {
     const bench = new Bench();
     await bench.start();
+    bench.process.busy = busy;
     bench.answers = false;
-    await bench.clock.advance(2_999);
+    await bench.clock.advance(ms - 1);
     expect(bench.processes).toHaveLength(1);
     await bench.clock.advance(1);
     expect(bench.processes).toHaveLength(2);
     expect(bench.processes[0]?.ended).toBe(true);
     expect(await bench.value('server')).toBeUndefined();
+  });
+
+  it('does not take one that it has stopped itself for one that hangs', async () => {
+    const bench = new Bench();
+    await bench.start();
+    bench.process.freeze();
+    bench.answers = false;
+    await bench.clock.advance(20_000);
+    bench.process.thaw();
+    bench.answers = true;
+    await bench.clock.advance(20_000);
+    expect(bench.processes).toHaveLength(1);
   });
 
   it('leaves it to Swarm after the fifth crash in a row', async () => {
