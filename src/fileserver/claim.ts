@@ -1,10 +1,11 @@
 import type { Mirror } from '../etcd/mirror.ts';
 import type { Condition, Entry, Lease, Store } from '../etcd/store.ts';
 import type { Clock } from '../lib/clock.ts';
-import { VolumeError } from '../lib/errors.ts';
+import { toVolumeError, VolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { vfileKeys } from '../vfile/keys.ts';
 import { serverClaimSchema, serverEpochSchema } from '../vfile/types.ts';
+import type { FindDisk } from './disk-guard.ts';
 
 /** The exclusive right to serve a volume, for as long as the lease lasts. */
 export interface Claim {
@@ -22,6 +23,7 @@ export interface ClaimOptions {
   /** Mirror of the volume's keys. */
   readonly mirror: Mirror;
   readonly lease: Lease;
+  readonly findDisk: FindDisk;
   readonly clock: Clock;
   readonly log: Log;
   /** How long to wait for the last holder. */
@@ -52,6 +54,9 @@ export async function takeClaim(options: ClaimOptions): Promise<Claim> {
   const key = vfileKeys.claim(volume);
   const deadline = clock.monotonic() + options.timeoutMs;
   let told: string | undefined;
+  await outlive(options).catch((error) =>
+    log.warn('whether the last server can still serve is not known', { why: toVolumeError(error).message }),
+  );
   for (;;) {
     await mirror.waitFor(
       () => {
@@ -93,6 +98,24 @@ export async function takeClaim(options: ClaimOptions): Promise<Claim> {
     // Whatever stood in the way, the mirror has not shown it yet: leave it a moment rather than spin.
     await clock.sleep(50, signal);
   }
+}
+
+/**
+ * Takes away the claim of a server whose node has given the disk back: it died with its container, and only its lease lives
+ * on. The node that has the disk now is this one, so no other can have claimed since. A claim of this very node says nothing:
+ * its server may have the same disk.
+ */
+async function outlive({ volume, node, store, mirror, findDisk, log }: ClaimOptions): Promise<void> {
+  const key = vfileKeys.claim(volume);
+  const last = mirror.entries.get(key);
+  if (!last || serverClaimSchema.safeParse(last.value).data?.node === node) return;
+  const disk = await findDisk();
+  if (!disk?.givenBack) return;
+  const { done } = await store.txn(
+    [heldAt(key, last.createRevision), disk.condition],
+    [{ delete: key }, { delete: vfileKeys.server(volume) }],
+  );
+  if (done) log.info(`${holder(last)} is gone: its node has given the disk back`);
 }
 
 function heldAt(key: string, createRevision: number): Condition {

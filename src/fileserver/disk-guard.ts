@@ -1,4 +1,4 @@
-import type { Store } from '../etcd/store.ts';
+import type { Condition, Store } from '../etcd/store.ts';
 import type { Clock } from '../lib/clock.ts';
 import { toVolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
@@ -6,11 +6,23 @@ import type { Log } from '../lib/log.ts';
 /** ms between two looks at the disk's lease. */
 const lookMs = 500;
 
+/** How this node has the disk of its volume, as the disk's driver knows it. */
+export interface DiskHold {
+  /** The lease under which it has it. */
+  readonly lease: string | undefined;
+  /** True for as long as this node has the disk. */
+  readonly condition: Condition;
+  /** Whether the node that had it before gave it back: nothing there can use it any more. */
+  readonly givenBack: boolean;
+}
+
+/** @returns `undefined` when the driver of the disk keeps no such records. */
+export type FindDisk = () => Promise<DiskHold | undefined>;
+
 /** What guarding needs. */
 export interface DiskGuardOptions {
   readonly store: Pick<Store, 'leaseLeft'>;
-  /** The lease under which this node has the disk; `undefined` when its driver keeps none. */
-  readonly findLease: () => Promise<string | undefined>;
+  readonly findDisk: FindDisk;
   readonly clock: Clock;
   readonly log: Log;
   /** The server must be dead when this returns. */
@@ -26,7 +38,7 @@ export interface DiskGuardOptions {
  * @returns the way to stop guarding.
  */
 export function guardDisk(options: DiskGuardOptions): () => void {
-  const { store, findLease, clock, log, kill } = options;
+  const { store, findDisk, clock, log, kill } = options;
   const stopped = new AbortController();
 
   /** Why the server must go; `undefined` while all is well or nothing can be known. */
@@ -40,7 +52,7 @@ export function guardDisk(options: DiskGuardOptions): () => void {
     for (let lease: string | undefined; !stopped.signal.aborted; ) {
       let reason: string | undefined;
       try {
-        lease ??= await findLease();
+        lease ??= (await findDisk())?.lease;
         if (lease === undefined) return;
         reason = await danger(lease);
       } catch (thrown) {

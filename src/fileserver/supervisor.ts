@@ -10,7 +10,7 @@ import { type VolumeSpec, volumeSpecSchema } from '../vfile/types.ts';
 import { lastEpoch, takeClaim } from './claim.ts';
 import { CrashPolicy } from './crash-policy.ts';
 import { unlessAborted, withDeadline } from './deadline.ts';
-import { guardDisk } from './disk-guard.ts';
+import { type FindDisk, guardDisk } from './disk-guard.ts';
 import type { Ending } from './ending.ts';
 import type { ServerLauncher } from './ganesha-process.ts';
 import type { HeldPort, HoldPort } from './hold-port.ts';
@@ -32,8 +32,8 @@ export interface SupervisorOptions {
   readonly files: VolumeFiles;
   readonly nfsNull: NfsNull;
   readonly holdPort: HoldPort;
-  /** The lease under which this node has a base volume's disk; `undefined` when its driver keeps none. */
-  readonly findDiskLease: (baseVolume: string) => Promise<string | undefined>;
+  /** How this node has a base volume's disk. */
+  readonly findDisk: (baseVolume: string) => ReturnType<FindDisk>;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -100,12 +100,14 @@ export class Supervisor {
       synced.then(() => this.#prepare(volume)),
     ]);
     const address = this.#addressNow(swarm) ?? known ?? (await this.#ownAddress(nodes, swarm));
+    const findDisk = () => this.#options.findDisk(this.#volumeSpec(volume).baseVolume);
     const claim = await takeClaim({
       volume: settings.volume,
       node: settings.nodeId,
       store,
       mirror: volume,
       lease,
+      findDisk,
       clock,
       log,
       timeoutMs: settings.claimTimeoutMs,
@@ -139,7 +141,7 @@ export class Supervisor {
     });
     const unguardDisk = guardDisk({
       ...{ store, clock, log },
-      findLease: () => this.#options.findDiskLease(this.#volumeSpec(volume).baseVolume),
+      findDisk,
       kill: (reason) => this.#die(reason),
     });
     const heed = () => {

@@ -16,7 +16,7 @@ import { createLog } from '../lib/log.ts';
 import { nfsNull } from '../lib/nfs-null.ts';
 import { createSwarmCertificates } from '../lib/swarm-certificates.ts';
 import { version } from '../lib/version.ts';
-import { findDiskLease } from '../vdvs/disk-lease.ts';
+import { findDiskHold } from '../vdvs/disk-hold.ts';
 
 /** Ends the process at this long after it was asked to, whatever still hangs: a dead disk, an unreachable store. In ms. */
 const lastResortMs = 9_000;
@@ -67,7 +67,7 @@ async function main(): Promise<number> {
     settings,
     store,
     createMirror: (prefix) => createMirror({ store, prefix, clock, log }),
-    findDiskLease: (baseVolume) => findDiskLease(store, baseVolume, settings.nodeId),
+    findDisk: (baseVolume) => findDiskHold(store, baseVolume, settings.nodeId),
     launcher: new GaneshaLauncher({
       command: ['ganesha.nfsd'],
       configPath,

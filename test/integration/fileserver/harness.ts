@@ -130,7 +130,7 @@ export async function createBench(fsType: 'ext4' | 'xfs'): Promise<Bench> {
         settings: { ...settings, port },
         store: own,
         createMirror: (prefix) => createMirror({ store: own, prefix, clock, log: silentLog }),
-        findDiskLease: async () => undefined,
+        findDisk: async () => undefined,
         launcher: {
           warm: () => ganesha.warm().then(warm),
           start: async (...args) => {

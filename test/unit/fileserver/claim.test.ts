@@ -3,6 +3,7 @@ import { createMirror } from '../../../src/etcd/list-watch-mirror.ts';
 import { createMemoryStore } from '../../../src/etcd/memory-store.ts';
 import type { Store } from '../../../src/etcd/store.ts';
 import { type Claim, takeClaim } from '../../../src/fileserver/claim.ts';
+import type { FindDisk } from '../../../src/fileserver/disk-guard.ts';
 import { VolumeError } from '../../../src/lib/errors.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { ManualClock } from '../../../src/lib/manual-clock.ts';
@@ -14,15 +15,18 @@ async function claimant(
   clock: ManualClock,
   store: Store,
   node: string,
-): Promise<{ claim: Promise<Claim>; letGo: () => Promise<void> }> {
+  findDisk: FindDisk = async () => undefined,
+): Promise<{ claim: Promise<Claim>; letGo: () => Promise<void>; die: () => void }> {
   const mirror = createMirror({ store, prefix: vfileKeys.volume(volume), clock, log: silentLog });
   await clock.settle();
   const lease = await store.grantLease(5_000);
   const signal = new AbortController().signal;
   const timeoutMs = 60_000;
-  const claim = takeClaim({ volume, node, store, mirror, lease, clock, log: silentLog, timeoutMs, signal });
+  const claim = takeClaim({
+    ...{ volume, node, store, mirror, lease, findDisk, clock, log: silentLog, timeoutMs, signal },
+  });
   claim.catch(() => undefined);
-  return { claim, letGo: () => lease.revoke() };
+  return { claim, letGo: () => lease.revoke(), die: () => lease.release() };
 }
 
 async function createVolume(store: Store): Promise<void> {
@@ -49,6 +53,54 @@ describe('the claim of a volume', () => {
     expect(holders).toEqual([1]);
     await clock.advance(5_000);
     expect(holders).toEqual([1, 2, 3, 4]);
+  });
+
+  describe('that a dead server has left', () => {
+    const disk = '/vdvs/attachments/default/_vF_shared';
+    const clock = new ManualClock();
+    /** Its lease lives on; ms until another node has the claim. */
+    async function takeover(
+      node: string,
+      { givenBack, lost = false }: { givenBack: boolean; lost?: boolean },
+    ): Promise<number> {
+      const store = createMemoryStore({ clock });
+      await createVolume(store);
+      const dead = await claimant(clock, store.client(), 'a');
+      await clock.settle();
+      const { condition } = await dead.claim;
+      await store.txn([condition], [{ put: vfileKeys.server(volume), value: {} }]);
+      dead.die();
+      await store.txn([], [{ put: disk, value: {} }]);
+      const { createRevision = 0 } = (await store.get(disk)) ?? {};
+      if (lost) await store.txn([], [{ delete: disk }]);
+      const began = clock.monotonic();
+      let took = 0;
+      const next = await claimant(clock, store.client(), node, async () => ({
+        ...{ lease: undefined, condition: { key: disk, createRevision }, givenBack },
+      }));
+      void next.claim.then(({ epoch }) => {
+        expect(epoch).toBe(2);
+        took = clock.monotonic() - began;
+      });
+      await clock.advance(20_000);
+      if (givenBack && !lost && node !== 'a') {
+        expect(await store.get(vfileKeys.server(volume))).toBeUndefined();
+      }
+      await next.letGo();
+      return took;
+    }
+
+    it('is taken away by a node that has the disk after it was given back', async () => {
+      expect(await takeover('b', { givenBack: true })).toBeLessThan(1_000);
+    });
+
+    it.each([
+      ['its disk was not given back', 'b', { givenBack: false }],
+      ['the disk has gone on to yet another node', 'b', { givenBack: true, lost: true }],
+      ['it was on the same node, where it may live with the same disk', 'a', { givenBack: true }],
+    ])('runs out when %s', async (_why, node, how) => {
+      expect(await takeover(node, how)).toBeGreaterThan(3_000);
+    });
   });
 
   it('is found to be taken when the answer to taking it was lost', async () => {

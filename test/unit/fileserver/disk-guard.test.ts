@@ -4,7 +4,7 @@ import type { Lease } from '../../../src/etcd/store.ts';
 import { guardDisk } from '../../../src/fileserver/disk-guard.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { ManualClock } from '../../../src/lib/manual-clock.ts';
-import { findDiskLease } from '../../../src/vdvs/disk-lease.ts';
+import { findDiskHold } from '../../../src/vdvs/disk-hold.ts';
 import { vdvsKeys } from '../../../src/vdvs/keys.ts';
 import type { Attachment } from '../../../src/vdvs/types.ts';
 
@@ -24,8 +24,8 @@ describe('the guard of a server’s disk', () => {
   };
   const guard = () => {
     const kill = (reason: string) => void reasons.push(reason);
-    const findLease = () => findDiskLease(store, '_vF_v', 'node-a');
-    stop = guardDisk({ store, findLease, clock, log: silentLog, kill });
+    const findDisk = () => findDiskHold(store, '_vF_v', 'node-a');
+    stop = guardDisk({ store, findDisk, clock, log: silentLog, kill });
   };
 
   beforeEach(async () => {

@@ -121,7 +121,7 @@ export class Bench {
       settings,
       store,
       createMirror: (prefix) => createMirror({ store, prefix, clock, log: silentLog }),
-      findDiskLease: async () => undefined,
+      findDisk: async () => undefined,
       launcher: this.#launcher(),
       files: this.#files(),
       nfsNull: async () => {
