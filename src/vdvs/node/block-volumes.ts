@@ -72,12 +72,17 @@ export interface BlockVolumes {
    * written, also not by those that have the mount in a name space of their own.
    */
   abandon(mount: LiveMount): Promise<void>;
+  /**
+   * As `close`, for a deferred mount that containers still use: they see the placeholder again, and so know that they have
+   * to end what they do with the disk. Those that do so in time are told of no error and lose nothing; then `abandon`.
+   */
+  handOver(mount: LiveMount): Promise<void>;
   /** Clears away what is left of a mount that was shut down or whose attachment is not ours any more. */
   retire(mount: DiskMount): Promise<void>;
 }
 
-/** ms: for a lease to be there, and for users of a mount to end. */
-const times = { leaseMs: 20_000, busyMs: 15_000 } as const;
+/** ms: for a lease to be there, for users of a mount to end, and for those that see its placeholder again. */
+const times = { leaseMs: 20_000, busyMs: 15_000, handOverMs: 3_000 } as const;
 
 /** Volumes on this host, by its loop devices and file system tools. */
 export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
@@ -241,6 +246,21 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
       await filesystems.sync(mount.mountpoint).catch(() => undefined);
       await retire(mount);
       await grants.giveBack(mount, mount.epoch, false);
+    },
+    async handOver(mount) {
+      let clean = await filesystems.sync(mount.mountpoint).then(
+        () => true,
+        () => false,
+      );
+      await filesystems.unmountLazily(mount.mountpoint);
+      // The device goes with the last that has something open there, and with what that has written.
+      if (await loops.close(mount.device, times.handOverMs)) {
+        await guard.release(mount.mountpoint);
+      } else {
+        clean = false;
+        await shutDownHidden(mount);
+      }
+      await grants.giveBack(mount, mount.epoch, clean);
     },
     async close(mount) {
       let clean = await filesystems.sync(mount.mountpoint).then(

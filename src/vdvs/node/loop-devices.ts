@@ -20,8 +20,8 @@ export interface LoopDevices {
    * @throws VolumeError `unavailable` when this host does not see the larger file in time.
    */
   grow(device: string, sizeBytes: number): Promise<void>;
-  /** Lets go of a device. @returns false when something still holds it after the deadline. */
-  close(device: string): Promise<boolean>;
+  /** Lets go of a device. @returns false when something still holds it after `waitMs`, by default 5 s. */
+  close(device: string, waitMs?: number): Promise<boolean>;
   /** Devices whose file lies below the folder. */
   list(folder: string): Promise<{ device: string; file: string }[]>;
 }
@@ -66,8 +66,8 @@ export function createLoopDevices({ run, clock }: { run: Run; clock: Clock }): L
       });
   };
 
-  const released = async (device: string, file: string) => {
-    const until = clock.monotonic() + times.releaseMs;
+  const released = async (device: string, file: string, waitMs: number) => {
+    const until = clock.monotonic() + waitMs;
     // The file may be deleted meanwhile, by who has taken the disk over.
     while (backingFile(device)?.startsWith(file)) {
       if (clock.monotonic() >= until) return false;
@@ -76,11 +76,11 @@ export function createLoopDevices({ run, clock }: { run: Run; clock: Clock }): L
     return true;
   };
 
-  const close = async (device: string) => {
+  const close = async (device: string, waitMs: number = times.releaseMs) => {
     const file = backingFile(device);
     if (file === undefined) return true;
     await run('losetup', ['-d', device], { timeoutMs: times.runMs, okCodes: [0, 1] });
-    return await released(device, file);
+    return await released(device, file, waitMs);
   };
 
   const isSync = (file: string) => {

@@ -87,8 +87,7 @@ export async function startVdvsNode(parts: VdvsNodeParts): Promise<VdvsNode> {
       deferred.stop();
       await Promise.all(
         table.all().map((mount) =>
-          volumes
-            .abandon(mount)
+          (mount.deferred ? volumes.handOver(mount) : volumes.abandon(mount))
             // The next start goes on waiting for those containers that live until then.
             .then(() => (mount.deferred ? table.put(withoutDisk(mount)) : table.delete(mount)))
             .catch((thrown) => log.warn('not closed', { error: toVolumeError(thrown).message })),

@@ -358,6 +358,54 @@ describe('a volume whose containers run before its disk is there', () => {
     expect(readable(join(path, 'data'))).toBe('x');
   });
 
+  /** A program of the container's that appends to a file there until the disk is not to be seen any more, or for ever. */
+  const appendInside = (seen: string, heedful: boolean) => {
+    const program = `
+      open my $file, '>>', "$ARGV[0]/data" or die "open: $!";
+      $file->autoflush;
+      for (my $at = 0; !${heedful ? '-e "$ARGV[0]/$ARGV[1]"' : '0'}; $at++) {
+        print $file "$at\\n" or die "print: $!";
+        $file->sync or die "sync: $!";
+        select undef, undef, undef, 0.01;
+      }`;
+    const child = spawn('perl', ['-MIO::Handle', '-e', program, seen, placeholderFile], { stdio: 'pipe' });
+    let said = '';
+    child.stderr.on('data', (piece: Buffer) => {
+      said += piece.toString();
+    });
+    const ended = once(child, 'exit').then(([code]) => ({ code, said }));
+    ends.push(() => void child.kill('SIGKILL'));
+    return ended;
+  };
+
+  it.each([
+    ['loses nothing and is told of no error when it stops', true],
+    ['is stopped when it goes on', false],
+  ])('a container whose disk goes with the plugin %s', async (_what, heedful) => {
+    const { a, b } = world;
+    share(a);
+    share(b);
+    const onB = await b.mount('v', 'held');
+    await diskAt(onB);
+    const path = await a.mount('v', 'one');
+    const { seen } = await startContainer(path);
+    await b.unmount('v', 'held');
+    await until('the disk in the container', () => hasDisk(seen));
+    const ended = appendInside(seen, heedful);
+    await until('the first lines', () => (readable(join(path, 'data')) ?? '').length > 10);
+    await a.terminate();
+    const { code, said } = await ended;
+    if (heedful) expect({ code, said }).toEqual({ code: 0, said: '' });
+    else expect(said).toMatch(/Input\/output error|Read-only file system/);
+    const { entries } = await world.store.list('/vdvs/volumes/');
+    expect(entries[0]?.value).toMatchObject(heedful ? { epoch: 2, cleanEpoch: 2 } : { cleanEpoch: 1 });
+    const again = await b.mount('v', 'two');
+    await diskAt(again);
+    const lines = (readable(join(again, 'data')) ?? '').split('\n').slice(0, -1);
+    expect(lines.length).toBeGreaterThan(3);
+    expect(lines).toEqual(lines.map((_, at) => String(at)));
+  });
+
   it('shows a container that lives the placeholder, the disk, and the placeholder again', async () => {
     const { a } = world;
     share(a);

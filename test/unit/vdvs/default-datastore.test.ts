@@ -103,6 +103,7 @@ describe('names without a datastore', () => {
       openGranted: none,
       close: async (mount) => void closed.push(key(mount)),
       abandon: none,
+      handOver: none,
       retire: none,
     };
     const client: ServiceClient = {
