@@ -23,7 +23,6 @@ export interface ClaimOptions {
   /** Mirror of the volume's keys. */
   readonly mirror: Mirror;
   readonly lease: Lease;
-  readonly findDisk: FindDisk;
   readonly clock: Clock;
   readonly log: Log;
   /** How long to wait for the last holder. */
@@ -54,9 +53,6 @@ export async function takeClaim(options: ClaimOptions): Promise<Claim> {
   const key = vfileKeys.claim(volume);
   const deadline = clock.monotonic() + options.timeoutMs;
   let told: string | undefined;
-  await outlive(options).catch((error) =>
-    log.warn('whether the last server can still serve is not known', { why: toVolumeError(error).message }),
-  );
   for (;;) {
     await mirror.waitFor(
       () => {
@@ -103,19 +99,26 @@ export async function takeClaim(options: ClaimOptions): Promise<Claim> {
 /**
  * Takes away the claim of a server whose node has given the disk back: it died with its container, and only its lease lives
  * on. The node that has the disk now is this one, so no other can have claimed since. A claim of this very node says nothing:
- * its server may have the same disk.
+ * its server may have the same disk. Never fails: at worst the lease has to run out.
  */
-async function outlive({ volume, node, store, mirror, findDisk, log }: ClaimOptions): Promise<void> {
+export async function clearDeadClaim(
+  options: Pick<ClaimOptions, 'volume' | 'node' | 'store' | 'mirror' | 'log'> & { findDisk: FindDisk },
+): Promise<void> {
+  const { volume, node, store, mirror, findDisk, log } = options;
   const key = vfileKeys.claim(volume);
   const last = mirror.entries.get(key);
   if (!last || serverClaimSchema.safeParse(last.value).data?.node === node) return;
-  const disk = await findDisk();
-  if (!disk?.givenBack) return;
-  const { done } = await store.txn(
-    [heldAt(key, last.createRevision), disk.condition],
-    [{ delete: key }, { delete: vfileKeys.server(volume) }],
-  );
-  if (done) log.info(`${holder(last)} is gone: its node has given the disk back`);
+  try {
+    const disk = await findDisk();
+    if (!disk?.givenBack) return;
+    const { done } = await store.txn(
+      [heldAt(key, last.createRevision), disk.condition],
+      [{ delete: key }, { delete: vfileKeys.server(volume) }],
+    );
+    if (done) log.info(`${holder(last)} is gone: its node has given the disk back`);
+  } catch (error) {
+    log.warn('whether the last server can still serve is not known', { why: toVolumeError(error).message });
+  }
 }
 
 function heldAt(key: string, createRevision: number): Condition {

@@ -7,7 +7,7 @@ import type { NfsNull } from '../lib/nfs-null.ts';
 import { vfileKeys } from '../vfile/keys.ts';
 import { checkOptions } from '../vfile/options.ts';
 import { type VolumeSpec, volumeSpecSchema } from '../vfile/types.ts';
-import { lastEpoch, takeClaim } from './claim.ts';
+import { clearDeadClaim, lastEpoch, takeClaim } from './claim.ts';
 import { CrashPolicy } from './crash-policy.ts';
 import { unlessAborted, withDeadline } from './deadline.ts';
 import { type FindDisk, guardDisk } from './disk-guard.ts';
@@ -95,19 +95,23 @@ export class Supervisor {
     // Whoever waits for it hears of it; until then it must not end the process.
     synced.catch(() => undefined);
     const known = (await files.attached()) ? undefined : await this.#standBy(synced, volume, nodes, swarm);
+    const findDisk = () => this.#options.findDisk(this.#volumeSpec(volume).baseVolume);
     const [lease, { readOnly }] = await Promise.all([
       grantLease({ store, settings, leases, clock, log, signal: this.#stopping.signal }),
       synced.then(() => this.#prepare(volume)),
+      synced.then(() =>
+        clearDeadClaim({
+          ...{ volume: settings.volume, node: settings.nodeId, store, mirror: volume, findDisk, log },
+        }),
+      ),
     ]);
     const address = this.#addressNow(swarm) ?? known ?? (await this.#ownAddress(nodes, swarm));
-    const findDisk = () => this.#options.findDisk(this.#volumeSpec(volume).baseVolume);
     const claim = await takeClaim({
       volume: settings.volume,
       node: settings.nodeId,
       store,
       mirror: volume,
       lease,
-      findDisk,
       clock,
       log,
       timeoutMs: settings.claimTimeoutMs,

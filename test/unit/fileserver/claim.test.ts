@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { createMirror } from '../../../src/etcd/list-watch-mirror.ts';
 import { createMemoryStore } from '../../../src/etcd/memory-store.ts';
 import type { Store } from '../../../src/etcd/store.ts';
-import { type Claim, takeClaim } from '../../../src/fileserver/claim.ts';
+import { type Claim, clearDeadClaim, takeClaim } from '../../../src/fileserver/claim.ts';
 import type { FindDisk } from '../../../src/fileserver/disk-guard.ts';
 import { VolumeError } from '../../../src/lib/errors.ts';
 import { silentLog } from '../../../src/lib/log.ts';
@@ -22,9 +22,8 @@ async function claimant(
   const lease = await store.grantLease(5_000);
   const signal = new AbortController().signal;
   const timeoutMs = 60_000;
-  const claim = takeClaim({
-    ...{ volume, node, store, mirror, lease, findDisk, clock, log: silentLog, timeoutMs, signal },
-  });
+  await clearDeadClaim({ volume, node, store, mirror, findDisk, log: silentLog });
+  const claim = takeClaim({ volume, node, store, mirror, lease, clock, log: silentLog, timeoutMs, signal });
   claim.catch(() => undefined);
   return { claim, letGo: () => lease.revoke(), die: () => lease.release() };
 }
