@@ -51,10 +51,10 @@ export interface Reconciler {
 }
 
 /**
- * ms between two rounds, shorter while there are mounts whose containers may have died with the engine: others may wait for
- * their disks. And looks at the engine before such a mount counts as unused.
+ * ms between two rounds, shorter while it is not known whether the containers of a mount have died with the engine: others
+ * may wait for its disk. And looks at the engine before such a mount counts as unused.
  */
-const times = { roundMs: 5_000, inheritedRoundMs: 1_000, looks: 2 } as const;
+const times = { roundMs: 5_000, doubtMs: 1_000, looks: 2 } as const;
 
 /** See `Reconciler`. */
 export function createReconciler(parts: ReconcilerParts): Reconciler {
@@ -96,9 +96,11 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
     }
   };
 
+  const inheritedUses = () => table.uses().filter((use) => use.inherited.size > 0);
+
   /** Mount IDs of an earlier life whose containers are gone. */
   const dropUnused = async () => {
-    const inherited = table.uses().filter((use) => use.inherited.size > 0);
+    const inherited = inheritedUses();
     if (inherited.length === 0) return;
     const used = new Set((await parts.engine.volumesInUse()).map(({ volume }) => volume));
     for (const mount of inherited) {
@@ -203,8 +205,9 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
         } catch (thrown) {
           log.debug('reconciliation waits', { error: toVolumeError(thrown).message });
         }
-        const inherited = table.uses().some((use) => use.inherited.size > 0);
-        await clock.sleep(inherited ? times.inheritedRoundMs : times.roundMs, signal).catch(() => undefined);
+        // The engine knows a container for those with no look in vain.
+        const doubt = inheritedUses().some((use) => unusedLooks.get(renderVolumeName(use)) !== 0);
+        await clock.sleep(doubt ? times.doubtMs : times.roundMs, signal).catch(() => undefined);
       }
     },
   };
