@@ -7,6 +7,7 @@ import { growPromised } from './grow-promised.ts';
 import { createLeavingBehind } from './leaving-behind.ts';
 import { updateNotes } from './notes.ts';
 import { type Read, readVolume, type VolumeState } from './records.ts';
+import { createReleasedVolumes } from './released-volumes.ts';
 import { backendOf, type Caller, diskOf, type ServiceParts, unknownVolume } from './service-parts.ts';
 import { waitForChange } from './wait-for-change.ts';
 
@@ -32,7 +33,10 @@ export interface Attachments {
     signal: AbortSignal,
     early?: Promise<VolumeState>,
   ): Promise<Grant>;
-  /** Reads a volume's records ahead of an attach, while it is found out whether that is the volume that is meant. */
+  /**
+   * A volume's records ahead of an attach, while it is found out whether that is the volume that is meant; as remembered, when
+   * this service has just taken it back.
+   */
   look(id: VolumeId): Promise<VolumeState>;
   /** Gives an attachment back; nothing happens when it is not the caller's with this epoch any more. */
   detach(caller: Caller, id: VolumeId, epoch: number, clean: boolean): Promise<void>;
@@ -44,6 +48,12 @@ export interface Attachments {
 export function createAttachments(parts: ServiceParts): Attachments {
   const { store, clock, log } = parts;
   const leaving = createLeavingBehind(parts);
+  const released = createReleasedVolumes(parts);
+
+  const look = async (id: VolumeId): Promise<VolumeState> => {
+    const volume = released.take(id);
+    return volume ? { volume, attachment: undefined } : await readVolume(store, id);
+  };
 
   const grantOf = async (
     caller: Caller,
@@ -146,7 +156,7 @@ export function createAttachments(parts: ServiceParts): Attachments {
   };
 
   return {
-    look: (id) => readVolume(store, id),
+    look,
 
     async attach(caller, id, request, signal, early) {
       const until = clock.monotonic() + request.waitMs;
@@ -155,7 +165,7 @@ export function createAttachments(parts: ServiceParts): Attachments {
       let outwaited = 0;
       for (;;) {
         signal.throwIfAborted();
-        const state = await (ahead ?? readVolume(store, id));
+        const state = await (ahead ?? look(id));
         ahead = undefined;
         const { value } = requireReady(id, state.volume);
         const held = state.attachment;
@@ -206,7 +216,7 @@ export function createAttachments(parts: ServiceParts): Attachments {
           releasedEpoch: epoch,
           cleanEpoch: clean ? epoch : volume.value.cleanEpoch,
         };
-        const { done } = await store.txn(
+        const { done, revision } = await store.txn(
           [
             { key: vdvsKeys.volume(id), modRevision: volume.modRevision },
             { key: vdvsKeys.attachment(id), modRevision: attachment.modRevision },
@@ -214,6 +224,7 @@ export function createAttachments(parts: ServiceParts): Attachments {
           [{ put: vdvsKeys.volume(id), value: record }, { delete: vdvsKeys.attachment(id) }],
         );
         if (done) {
+          released.put(id, { value: record, modRevision: revision, lease: undefined });
           log.info('detached', { volume: renderVolumeName(id), host: caller.host, epoch, clean });
           return;
         }

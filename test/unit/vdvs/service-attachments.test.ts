@@ -78,6 +78,57 @@ describe('attachments of the vDVS service', () => {
     expect(await waiting).toMatchObject({ epoch: 2, clean: true });
   });
 
+  describe('when this service has just taken it back', () => {
+    let reads: number;
+    let mine: ReturnType<ServiceWorld['service']>;
+    const again = (who: typeof ann, lease: Lease) =>
+      mine.attachments.attach(who, id, { lease: lease.id, waitMs: 0 }, never);
+    beforeEach(async () => {
+      const counted = store.client();
+      const get = counted.get.bind(counted);
+      counted.get = (key) => {
+        reads += 1;
+        return get(key);
+      };
+      mine = world.service({ store: counted });
+      await mine.volumes.create(ann, id, {});
+      const { epoch } = await again(ann, annLease);
+      await mine.attachments.detach(ann, id, epoch, true);
+      reads = 0;
+    });
+
+    it('gives it out again without a look at the store', async () => {
+      expect(await again(bob, bobLease)).toMatchObject({ epoch: 2, clean: true });
+      expect(reads).toBe(0);
+    });
+
+    it('looks after all when that was a while ago', async () => {
+      await clock.advance(31_000);
+      expect(await again(bob, await store.client().grantLease(5_000))).toMatchObject({ epoch: 2 });
+      expect(reads).toBe(2);
+    });
+
+    it.each([
+      [
+        'had it since',
+        async () => service().attachments.detach(bob, id, (await attach(bob, bobLease)).epoch, true),
+      ],
+      ['has given it to another node', async () => void (await attach(bob, bobLease))],
+    ])('looks at the store when another service %s', async (_what, meanwhile) => {
+      await meanwhile();
+      const held = (await service().volumes.get(id)).attached;
+      const asked = again(ann, annLease);
+      if (held) await expect(asked).rejects.toMatchObject({ code: 'busy' });
+      else expect(await asked).toMatchObject({ epoch: 3, clean: true });
+      expect(reads).toBeGreaterThan(0);
+    });
+
+    it('does not find a volume that another service has removed since', async () => {
+      await service().volumes.remove(id);
+      await expect(again(bob, bobLease)).rejects.toMatchObject({ code: 'not_found' });
+    });
+  });
+
   it('asks for a check after an unclean detach', async () => {
     await create();
     const { epoch } = await attach(ann, annLease);
