@@ -108,7 +108,8 @@ describe.each(['ext4', 'xfs'] as const)('a file server on %s', (fsType) => {
     const { start, server } = await prepare();
     const task = start({ VFILE_PROBE_INTERVAL_MS: '100', VFILE_PROBE_TIMEOUT_MS: '200' });
     await server(there);
-    task.process().freeze();
+    // Not by `freeze`: that is the supervisor's own.
+    process.kill(task.process().pid, 'SIGSTOP');
     await server((record) => record?.instance === 2);
   });
 
