@@ -1,7 +1,7 @@
 // npm test [-- PROJECT...]: all tests, the quick kinds first. Installs the programs that they need, says how far it is, ends
 // with one line `N passed, N failed` over all kinds, and leaves nothing running.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -89,6 +89,8 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
 
 if (projects.some((name) => name !== 'unit')) installMissing();
 const folder = mkdtempSync(join(tmpdir(), 'vfile-tests-'));
+// Short, because the lab's sockets are below it.
+const labs = mkdtempSync('/tmp/labs-');
 const total = { passed: 0, failed: 0 };
 const lines = [];
 const failed = [];
@@ -100,7 +102,7 @@ for (const [at, project] of projects.entries()) {
   const file = join(folder, `${project}.json`);
   const vitest = join(root, 'node_modules/vitest/vitest.mjs');
   const reporters = ['--reporter=default', '--reporter=./test/outcome-reporter.ts'];
-  const env = { VFILE_TEST_OUTCOME: file };
+  const env = { VFILE_TEST_OUTCOME: file, VFILE_TEST_LABS: labs };
   const code = await run(process.execPath, [vitest, 'run', '--project', project, ...reporters], env);
   const { passed, failures } = outcome(project, file, code);
   total.passed += passed;
@@ -109,11 +111,12 @@ for (const [at, project] of projects.entries()) {
   const seconds = ((performance.now() - start) / 1000).toFixed(0);
   lines.push(`${project.padEnd(12)} ${passed} passed, ${failures.length} failed in ${seconds} s`);
 }
-if (projects.includes('lab') && process.env.VFILE_LAB_KEEP !== '1') {
-  // The tests take their lab down themselves; this is for those that were interrupted.
-  await run(process.execPath, ['--import', 'tsx', 'test/lab/tool/main.ts', 'down']);
-}
-rmSync(folder, { recursive: true, force: true });
+// The tests take their labs down themselves; this is for those that were interrupted.
+const takeDown = (env = {}) =>
+  run(process.execPath, ['--import', 'tsx', 'test/lab/tool/main.ts', 'down'], env);
+if (projects.includes('lab') && process.env.VFILE_LAB_KEEP !== '1') await takeDown();
+for (const name of readdirSync(labs)) await takeDown({ VFILE_LAB_DIR: join(labs, name) });
+for (const one of [folder, labs]) rmSync(one, { recursive: true, force: true });
 // Last, because who looks at a long log begins at its end.
 if (failed.length > 0) console.log(`\nfailed:\n${failed.map((one) => `  ${one}`).join('\n')}`);
 console.log(`\n${lines.join('\n')}\nin ${((performance.now() - began) / 60_000).toFixed(1)} min`);

@@ -10,8 +10,9 @@ import { labPaths } from './tool/paths.ts';
 import { silentSteps } from './tool/steps.ts';
 import { waitFor } from './tool/wait.ts';
 
-/** A lab of its own, beside the one that the other tests use: that both work is part of what is tested. */
-const dir = mkdtempSync('/tmp/lab-');
+/** Labs of its own, beside the one that the other tests use: that both work is part of what is tested. */
+const newDir = () => mkdtempSync(join(process.env.VFILE_TEST_LABS ?? '/tmp', 'lab-'));
+const dir = newDir();
 const env = { VFILE_LAB_DIR: dir, VFILE_LAB_CACHE: labPaths(process.env).cache };
 const lab = new Lab({ env, steps: silentSteps });
 const size = { nodes: 2, managers: 1, bare: true };
@@ -185,7 +186,7 @@ describe('the datastore', () => {
 
 describe('coming and going', () => {
   test('an interrupted "up" leaves nothing behind', async () => {
-    const other = mkdtempSync('/tmp/lab-');
+    const other = newDir();
     const paths = labPaths({ ...env, VFILE_LAB_DIR: other });
     const up = spawn(
       process.execPath,
