@@ -1,10 +1,11 @@
-import { readFile, rename } from 'node:fs/promises';
+import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { run } from '../../src/lib/exec.ts';
 import { image, inspect, openLab, removeContainers, removeVolume, whole } from './fixture.ts';
 import { Appender } from './story/appender.ts';
 import { createBlock, inBlock, reachHolder, vdvs } from './story/block.ts';
+import { withSmallDatastore } from './story/small-datastore.ts';
 import { volumeMount } from './story/volume-mount.ts';
 import { waitFor } from './tool/wait.ts';
 
@@ -219,6 +220,34 @@ describe('when there is no room', () => {
     expect(stdout).toMatch(/kept\nmore\n$/);
     await removeVolume(lab, 'node1', 'full');
     expect((await lab.docker('node1', ['volume', 'inspect', 'full'])).exitCode).not.toBe(0);
+  });
+
+  it('a full datastore takes no disk that does not fit, and loses nothing that was acknowledged', async () => {
+    await withSmallDatastore(lab, 'second', 400 << 20, async (folder) => {
+      for (const diskformat of ['zeroedthick', 'eagerzeroedthick']) {
+        const { exitCode, stderr } = await createBlock(lab, 'node1', 'thick@second', {
+          ...{ diskformat, size: '500mb' },
+        });
+        expect(exitCode).not.toBe(0);
+        expect(stderr).toMatch(/thick@second: .*more than the .*mb that are free/);
+        expect(await readdir(folder)).toEqual([]);
+      }
+      const ballast = join(folder, 'ballast');
+      await run('fallocate', ['-l', '300M', ballast], { timeoutMs: 20_000 });
+      await created('node2', 'thin@second', { size: '300mb' });
+      const said = await inBlock(
+        lab,
+        'node2',
+        'thin@second',
+        'echo acknowledged > /volume/kept && sync && dd if=/dev/zero of=/volume/big bs=1M conv=fsync 2>&1',
+      );
+      expect(said.stdout).toMatch(/No space left|Input\/output error|Read-only/);
+      await rm(ballast);
+      const after = await inBlock(lab, 'node3', 'thin@second', 'rm -f /volume/big; cat /volume/kept');
+      expect(after.stdout, after.stderr).toBe('acknowledged\n');
+      await removeVolume(lab, 'node1', 'thin@second');
+      expect(await readdir(folder)).toEqual([]);
+    });
   });
 
   it('a datastore folder that is gone is an error that says so, and all is well when it is back', async () => {

@@ -88,12 +88,6 @@ async function losePower(lab: Lab, tell: Narrator, writers: WriterService): Prom
     tell.figure(`longest stall on ${host}`, stall);
   }
   tell.say(`the volume is served by ${await serverHost(lab, asker, volume)} now`);
-  const lost = await Promise.all(survivors.map((host) => lab.sh(host, 'dmesg | grep -ci "lost .* lock"')));
-  tell.count(
-    'locks lost, as the kernels of the survivors count',
-    sum(lost.map(({ stdout }) => Number(stdout))),
-    0,
-  );
 
   tell.act(`${server} comes back`);
   const back = await tell.timed('it has joined the Swarm again, plugins and services run', async () => {
@@ -111,11 +105,17 @@ async function compare(lab: Lab, tell: Narrator, writers: WriterService): Promis
   const problems = await writers.clients.check('node2', { powerCut: true });
   for (const problem of problems) tell.say(problem);
   const diaries = await Promise.all(hosts.map((host) => writers.clients.diary(host)));
+  const failed = diaries.map(({ errors }) => errors.length);
   tell.count('records acknowledged', sum(diaries.map(({ acks }) => acks.length)));
   tell.count('turns under the lock', sum(diaries.map(({ turns }) => turns.length)));
-  tell.count('missing, torn or doubled records; locks held by two', problems.length, 0);
+  // A program whose lock was lost is told so at its next write. The kernel's own count of lost locks is of no use here: it
+  // counts those that were being asked for or given back at that moment too.
+  tell.count('calls that failed, as they do when a lock was lost', sum(failed), 0);
+  tell.count('missing, torn or doubled records; locks held by two', problems.length - sum(failed), 0);
   if (problems.length > 0) throw new VolumeError('internal', 'something acknowledged was lost');
-  tell.say('every acknowledged record is there, whole and once; nobody was in another one’s lock');
+  tell.say(
+    'every acknowledged record is there, whole and once; nobody was in another one’s lock, and no lock was lost',
+  );
 }
 
 async function goAway(lab: Lab, tell: Narrator, writers: WriterService): Promise<void> {
