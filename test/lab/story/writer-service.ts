@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Lab } from '../tool/lab.ts';
+import { waitFor } from '../tool/wait.ts';
 import { Clients, copyWorker } from './clients.ts';
 import { volumeMount } from './volume-mount.ts';
 
@@ -61,10 +62,23 @@ export class WriterService {
     await lab.dockerOk(manager, ['service', 'scale', `${name}=${replicas}`]);
   }
 
-  /** Removes the service and the diaries. */
+  /**
+   * Removes the service and the diaries. Swarm removes a service at once and its tasks' containers, also those that ended long
+   * ago, a moment later; as long as one is there its engine refuses to remove the volume.
+   */
   async remove(manager: string): Promise<void> {
     const { lab, name, hosts } = this.#options;
     await lab.dockerOk(manager, ['service', 'rm', name]);
+    const filter = `label=com.docker.swarm.service.name=${name}`;
+    const listed = ['ps', '--all', '--filter', filter, '--format', '{{.Names}} ({{.Status}})'];
+    await waitFor(
+      async () => {
+        const found = await Promise.all(hosts.map((host) => lab.dockerOk(host, listed)));
+        const left = found.join('').trim().split('\n').join(', ');
+        return left === '' ? { done: true, value: undefined } : { done: false, reason: `there are ${left}` };
+      },
+      { what: `the containers of ${name} to go`, timeoutMs: 60_000 },
+    );
     for (const host of hosts) await this.#clean(host);
   }
 
