@@ -55,6 +55,7 @@ export class Instance {
   readonly #end = new EndOnce();
   #process: ServerProcess | undefined;
   #grace: readonly string[] = [];
+  #record: ServerRecord | undefined;
   #clients = '';
 
   constructor(options: InstanceOptions) {
@@ -121,7 +122,7 @@ export class Instance {
     await held?.free();
     if (this.#end.ending) return;
     const process = await launcher.start(serverEpoch(epoch, number), (told) => {
-      if (told === 'no-grace') this.#grace = [];
+      if (told === 'no-grace') void this.#graceEnded(records.inForce);
     });
     this.#process = process;
     // The end may have come while the process was being made.
@@ -137,8 +138,7 @@ export class Instance {
     ]);
     if (this.#grace.length > 0) await clock.sleep(holdBackMs(settings.nfsLeaseSeconds));
     if (this.#end.ending) return;
-    const record = this.#record(capacity);
-    this.#options.publication.set(record);
+    const record = this.#publish(this.#newRecord(capacity));
     log.info('serving', {
       epoch,
       instance: number,
@@ -150,10 +150,33 @@ export class Instance {
     void watchAnswers(health, this.#end);
     void watchAttachment(health, this.#end);
     if (!this.#options.readOnly) void watchDisk(health, this.#probeText(), this.#end);
-    void this.#watchCapacity(record);
+    void this.#watchCapacity();
   }
 
-  #record(capacity: { size: number; used: number }): ServerRecord {
+  #publish(record: ServerRecord): ServerRecord {
+    this.#record = record;
+    this.#options.publication.set(record);
+    return record;
+  }
+
+  /** Everybody may open and lock again. @param inForce the directory of records from before the start. */
+  async #graceEnded(inForce: string | undefined): Promise<void> {
+    const { files, log } = this.#options;
+    const awaited = this.#grace;
+    this.#grace = [];
+    if (awaited.length === 0) return;
+    try {
+      const back = await files.recordedClients(inForce);
+      const late = awaited.filter((address) => !back.includes(address));
+      const counts = { awaited: awaited.length, reclaimed: awaited.length - late.length };
+      log.info('grace is over', { ...counts, late: late.join(' ') || undefined });
+      if (this.#record && !this.#end.ending) this.#publish({ ...this.#record, grace: counts });
+    } catch (error) {
+      log.warn(`who has reclaimed is not known: ${toVolumeError(error).message}`);
+    }
+  }
+
+  #newRecord(capacity: { size: number; used: number }): ServerRecord {
     const { settings, address, epoch, number, clock } = this.#options;
     return {
       v: 1,
@@ -227,19 +250,18 @@ export class Instance {
     );
   }
 
-  async #watchCapacity(published: ServerRecord): Promise<void> {
-    const { settings, clock, files, publication, log } = this.#options;
-    let record = published;
+  async #watchCapacity(): Promise<void> {
+    const { settings, clock, files, log } = this.#options;
     while (!this.#end.signal.aborted) {
       await clock.sleep(settings.capacityIntervalMs, this.#end.signal).catch(() => undefined);
       if (this.#end.signal.aborted) return;
       try {
         const capacity = await files.capacity();
-        const change = Math.abs(capacity.used - (record.capacity?.used ?? 0));
-        if (capacity.size === record.capacity?.size && change < capacityStep * capacity.size) continue;
-        if (this.#end.ending) return;
-        record = { ...record, capacity };
-        publication.set(record);
+        const record = this.#record;
+        const change = Math.abs(capacity.used - (record?.capacity?.used ?? 0));
+        if (capacity.size === record?.capacity?.size && change < capacityStep * capacity.size) continue;
+        if (!record || this.#end.ending) return;
+        this.#publish({ ...record, capacity });
       } catch (error) {
         log.warn(`size of the volume not known: ${toVolumeError(error).message}`);
       }

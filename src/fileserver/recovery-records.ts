@@ -31,6 +31,8 @@ export interface CleanedRecords {
   readonly kept: readonly string[];
   /** Addresses whose records were dropped. */
   readonly dropped: readonly string[];
+  /** The directory in force before the start; `undefined` when there is none. */
+  readonly inForce?: string;
 }
 
 async function syncDirectory(path: string): Promise<void> {
@@ -83,7 +85,28 @@ export async function cleanRecoveryRecords(
     await rm(join(inForce, name), { recursive: true, force: true });
     dropped.add(address);
   }
-  return { kept: [...kept].sort(), dropped: [...dropped].sort() };
+  return {
+    kept: [...kept].sort(),
+    dropped: [...dropped].sort(),
+    ...(link === undefined ? {} : { inForce: link }),
+  };
+}
+
+/**
+ * Addresses of the clients that a running ganesha has recorded: in grace, and when it has just ended, those that have
+ * reclaimed.
+ * @param before what was in force before its start: it goes when grace ends.
+ */
+export async function recordedClients(
+  recoveryRoot: string,
+  host: string,
+  before: string | undefined,
+): Promise<string[]> {
+  const root = join(recoveryRoot, recordsDirectory);
+  const own = (await entries(root)).filter((name) => name.startsWith(`${host}.`) && name !== before);
+  const names = (await Promise.all(own.map((name) => entries(join(root, name))))).flat();
+  const addresses = names.map(addressOfRecord).filter((address) => address !== undefined);
+  return [...new Set(addresses)].sort();
 }
 
 /** Syncs the directories that hold the records, deepest first. Cheap when nothing changed. */

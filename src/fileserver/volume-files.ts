@@ -6,7 +6,7 @@ import type { Log } from '../lib/log.ts';
 import { isAttached, receivesMounts } from './attachment.ts';
 import { type VolumeLayout, volumeLayout } from './layout.ts';
 import { prepareVolume } from './prepare-volume.ts';
-import { type CleanedRecords, cleanRecoveryRecords } from './recovery-records.ts';
+import { type CleanedRecords, cleanRecoveryRecords, recordedClients } from './recovery-records.ts';
 import { RecoverySync } from './recovery-sync.ts';
 import { createWriteProbe, type WriteProbe } from './write-probe.ts';
 
@@ -27,6 +27,8 @@ export interface VolumeFiles {
   }): Promise<void>;
   /** See `cleanRecoveryRecords`. */
   cleanRecords(mayReturn: (address: string) => boolean): Promise<CleanedRecords>;
+  /** See `recordedClients`. */
+  recordedClients(before: string | undefined): Promise<string[]>;
   /** Keeps the records of clients durable until the answer is called. */
   followRecords(): Promise<() => void>;
   /** Writes ganesha's configuration so that a reader sees the old or the new one. */
@@ -58,6 +60,7 @@ export function openVolumeFiles(options: {
       await prepareVolume({ ...how, layout, run: runProgram, log });
     },
     cleanRecords: (mayReturn) => cleanRecoveryRecords(layout.recovery, host, mayReturn),
+    recordedClients: (before) => recordedClients(layout.recovery, host, before),
     followRecords: async () => {
       const sync = new RecoverySync({ recoveryRoot: layout.recovery, log });
       await sync.start();

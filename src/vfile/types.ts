@@ -26,6 +26,10 @@ export const mountRecordSchema = z.object({
   address: z.string(),
   ids: z.record(z.string(), z.number().int().positive()),
   since: z.string(),
+  /** For how many ms this node was without a server before it went on with the start of a server that is named here. */
+  stall: z
+    .object({ epoch: z.number().int(), instance: z.number().int(), ms: z.number().nonnegative() })
+    .optional(),
 });
 export type MountRecord = z.infer<typeof mountRecordSchema>;
 
@@ -57,6 +61,16 @@ export const failoverRecordSchema = z.object({
   claimedMs: z.number().optional(),
   /** When the volume was served again; absent while it is not. */
   durationMs: z.number().optional(),
+  /** The start that served then. */
+  epoch: z.number().int().optional(),
+  instance: z.number().int().optional(),
+  /** When all clients could open and lock again; absent while the server waits for some to reclaim, or waited for none. */
+  graceEndedMs: z.number().optional(),
+  /** Clients that it waited for, and how many of them reclaimed. */
+  awaited: z.number().int().optional(),
+  reclaimed: z.number().int().optional(),
+  /** The longest time in ms that a node which has the volume mounted was without a server, as that node saw it. */
+  stallMs: z.number().optional(),
 });
 export type FailoverRecord = z.infer<typeof failoverRecordSchema>;
 
@@ -122,6 +136,10 @@ export const serverRecordSchema = z.object({
   since: z.string(),
   /** Size and use of the exported file system in bytes, as of `since` or the last refresh. */
   capacity: z.object({ size: z.number(), used: z.number() }).optional(),
+  /** After the end of a grace period in which clients were waited for: how many of them reclaimed. */
+  grace: z
+    .object({ awaited: z.number().int().positive(), reclaimed: z.number().int().nonnegative() })
+    .optional(),
 });
 export type ServerRecord = z.infer<typeof serverRecordSchema>;
 

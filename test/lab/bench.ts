@@ -108,8 +108,12 @@ const power: Measure = async (lab, runs, say) => {
 const event =
   (kind: EventKind, what: string, holdMs: number, mostMs: number, medianMs = mostMs): Measure =>
   async (lab, runs, say) => {
-    const { times: values, problems } = await eventStalls(lab, runs, { kind, holdMs }, say);
-    return [times(`${what}: longest stall of a client`, values, mostMs, medianMs), ...lost(problems, runs)];
+    const { times: values, opened, problems } = await eventStalls(lab, runs, { kind, holdMs }, say);
+    return [
+      times(`${what}: longest time without an acknowledged write`, values, mostMs, medianMs),
+      times('  the same, of files that must be opened and locked anew', opened),
+      ...lost(problems, runs),
+    ];
   };
 const measures: Readonly<Record<string, Measure>> = {
   mounts,

@@ -2,7 +2,16 @@ import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { run } from '../../src/lib/exec.ts';
-import { image, inspect, openLab, removeContainers, removeVolume, whole } from './fixture.ts';
+import {
+  createVolume,
+  image,
+  inspect,
+  openLab,
+  reachUnused,
+  removeContainers,
+  removeVolume,
+  whole,
+} from './fixture.ts';
 import { Appender } from './story/appender.ts';
 import { createBlock, inBlock, reachHolder, vdvs } from './story/block.ts';
 import { withSmallDatastore } from './story/small-datastore.ts';
@@ -179,12 +188,18 @@ describe('one owner at a time', () => {
   it('the engine is killed with five containers on the volume: counts are right after, the last one detaches', async () => {
     await created('node1', volume);
     const names = [1, 2, 3, 4, 5].map((number) => `user-${number}`);
-    const start = (name: string) =>
+    const start = (name: string, mount: string) =>
       lab.dockerOk('node2', [
         ...['run', '--detach', '--init', '--network', 'none', '--restart', 'always', '--name', name],
-        ...['--mount', volumeMount(volume, 'vdvs'), image, 'sleep', 'infinity'],
+        ...['--mount', mount, image, 'sleep', 'infinity'],
       ]);
-    await Promise.all(names.map(start));
+    const shared = 'shared-over-kill';
+    await createVolume(lab, 'node1', shared);
+    // Containers that come up again are mounted with the IDs that they had before the kill.
+    await Promise.all([
+      ...names.map((name) => start(name, volumeMount(volume, 'vdvs'))),
+      start('user-of-shared', volumeMount(shared)),
+    ]);
     await lab.shOk('node2', 'pkill -KILL -x dockerd');
     await whole(lab);
     const running = async () =>
@@ -192,9 +207,9 @@ describe('one owner at a time', () => {
     await waitFor(
       async () => {
         const { length } = await running();
-        return length === 5 ? { done: true, value: undefined } : { done: false, reason: `${length} run` };
+        return length === 6 ? { done: true, value: undefined } : { done: false, reason: `${length} run` };
       },
-      { what: 'the five containers to run again', timeoutMs: 120_000, everyMs: 500 },
+      { what: 'the containers to run again', timeoutMs: 120_000, everyMs: 500 },
     );
     await reachHolder(lab, 'node1', volume, 'node2');
     await lab.dockerOk('node2', ['exec', 'user-5', 'sh', '-c', 'echo five > /volume/file && sync']);
@@ -202,8 +217,10 @@ describe('one owner at a time', () => {
     expect(await lab.dockerOk('node2', ['exec', 'user-5', 'cat', '/volume/file'])).toBe('five');
     await reachHolder(lab, 'node1', volume, 'node2');
     expect((await lab.docker('node1', ['volume', 'rm', volume])).stderr).toMatch(/attached|in use/);
-    await removeContainers(lab, 'node2', 'user-5');
+    await removeContainers(lab, 'node2', 'user-5', 'user-of-shared');
     await reachHolder(lab, 'node1', volume, undefined);
+    await reachUnused(lab, 'node1', shared);
+    await removeVolume(lab, 'node1', shared);
   });
 });
 

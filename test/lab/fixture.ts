@@ -87,6 +87,18 @@ export async function reachState(
   );
 }
 
+/** Waits until no host uses the volume any more; an engine that was killed has not told of the end of some containers. */
+export async function reachUnused(lab: Lab, host: string, volume: string, timeoutMs = 30_000): Promise<void> {
+  await waitFor(
+    async () => {
+      const status = (await inspect(lab, host, volume)).Status ?? {};
+      if (status['Global Refcount'] === 0) return { done: true, value: undefined };
+      return { done: false, reason: JSON.stringify(status['Mounted by']) };
+    },
+    { what: `${volume} to be unused`, timeoutMs, everyMs: 250 },
+  );
+}
+
 /** Creates a vFile volume. */
 export async function createVolume(
   lab: Lab,

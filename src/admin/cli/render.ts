@@ -74,11 +74,16 @@ export function pairs(rows: readonly (readonly [string, string | undefined])[]):
 const showSeconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
 
 /** A failover in one line: when, why, from where to where, and when which phase was over. */
-function showFailover({ at, cause, from, to, by, orderedMs, claimedMs, durationMs }: FailoverRecord): string {
+function showFailover(record: FailoverRecord): string {
+  const { at, cause, from, to, by, orderedMs, claimedMs, durationMs, graceEndedMs, stallMs } = record;
   const phases = [
     orderedMs === undefined ? [] : `ordered after ${showSeconds(orderedMs)}`,
     claimedMs === undefined ? [] : `started after ${showSeconds(claimedMs)}`,
     durationMs === undefined ? 'not over' : `served after ${showSeconds(durationMs)}`,
+    graceEndedMs === undefined
+      ? []
+      : `${record.reclaimed} of ${record.awaited} clients had reclaimed after ${showSeconds(graceEndedMs)}`,
+    stallMs === undefined ? [] : `longest stall of a node ${showSeconds(stallMs)}`,
   ].flat();
   return `${at}: ${cause}; ${from} -> ${to ?? '...'}${by ? ` (${by})` : ''}, ${phases.join(', ')}`;
 }

@@ -25,7 +25,7 @@ import { readNodeSettings } from '../../vfile/node/node-settings.ts';
 import { openNodeState } from '../../vfile/node/node-state.ts';
 import { createParking } from '../../vfile/node/parking.ts';
 import { createRetargeter } from '../../vfile/node/retarget.ts';
-import { startNode } from '../../vfile/node/start-node.ts';
+import { type NodeParts, startNode } from '../../vfile/node/start-node.ts';
 import { createTransports } from '../../vfile/node/transports.ts';
 import { readVfileSettings, settingsFile } from '../../vfile/settings.ts';
 
@@ -69,6 +69,7 @@ export async function runVfilePlugin(socket: EarlySocket): Promise<void> {
   const servingSlot: { serving: (volume: string) => Serving } = {
     serving: () => ({ known: false, reason: 'the plugin has only just started' }),
   };
+  const resumedSlot: NodeParts['resumedSlot'] = { resumed: () => undefined };
   const parking = createParking({ log });
   const retargeter = createRetargeter({
     transports: createTransports({ run, switches: join(sysfs, 'kernel/sunrpc/xprt-switches') }),
@@ -77,6 +78,7 @@ export async function runVfilePlugin(socket: EarlySocket): Promise<void> {
     nfsNull,
     clock,
     log,
+    resumed: (...what) => resumedSlot.resumed(...what),
     remember: (volume, port, transports) => {
       const { [volume]: _gone, ...others } = state.memory.inUse;
       state.update({ inUse: transports ? { ...others, [volume]: { port, transports } } : others });
@@ -162,6 +164,7 @@ export async function runVfilePlugin(socket: EarlySocket): Promise<void> {
     engine: swarm,
     known,
     servingSlot,
+    resumedSlot,
     problems: () => problems,
     canRetarget: () => kernelCanRetarget(release()) && problems.length === 0,
     version,

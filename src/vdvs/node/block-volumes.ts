@@ -184,7 +184,7 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
         mountpoint: mountpointOf(id),
         fstype: grant.record.options.fstype,
         ids: {},
-        inherited: new Set(),
+        inherited: new Map(),
       };
       if (!note) {
         await mountDevice(grant, mount, signal);

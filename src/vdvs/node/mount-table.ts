@@ -25,8 +25,11 @@ const liveMountSchema = useSchema.extend({
 });
 
 interface Inherited {
-  /** IDs from before this process began: containers may have gone without a word. */
-  inherited: Set<string>;
+  /**
+   * How much of each ID's count is from before this process began: those containers may have gone without a word. A container
+   * that is started again after its engine was killed is mounted with the ID that it had.
+   */
+  inherited: Map<string, number>;
 }
 
 /** A volume whose disk is mounted on this node. */
@@ -37,6 +40,34 @@ export type WaitingMount = z.infer<typeof useSchema> & Inherited;
 
 /** Whatever containers use here. */
 export type VolumeUse = LiveMount | WaitingMount;
+
+/** One use more, which this process has seen begin. */
+export function addUse({ ids }: VolumeUse, id: string): void {
+  ids[id] = (ids[id] ?? 0) + 1;
+}
+
+/** One use less: one that this process has seen begin, if there is any. @returns whether there was one. */
+export function endUseOf({ ids, inherited }: VolumeUse, id: string): boolean {
+  const count = ids[id];
+  if (count === undefined) return false;
+  if (count > 1) ids[id] = count - 1;
+  else delete ids[id];
+  const before = inherited.get(id) ?? 0;
+  if (before < count) return true;
+  if (before > 1) inherited.set(id, before - 1);
+  else inherited.delete(id);
+  return true;
+}
+
+/** Ends the uses that only an earlier process saw. */
+export function endInherited(use: VolumeUse): void {
+  for (const [id, count] of use.inherited) {
+    const own = (use.ids[id] ?? 0) - count;
+    if (own > 0) use.ids[id] = own;
+    else delete use.ids[id];
+  }
+  use.inherited.clear();
+}
 
 /** Whether its disk is there. */
 export function isLive(use: VolumeUse): use is LiveMount {
@@ -73,7 +104,7 @@ export async function openMountTable(parts: { path: string; bootId: string; log:
       const file = fileSchema.parse(JSON.parse(text));
       if (file.bootId === parts.bootId) {
         for (const use of [...file.mounts, ...file.waiting]) {
-          uses.set(renderVolumeName(use), { ...use, inherited: new Set(Object.keys(use.ids)) });
+          uses.set(renderVolumeName(use), { ...use, inherited: new Map(Object.entries(use.ids)) });
         }
       }
     } catch (thrown) {

@@ -11,7 +11,7 @@ import type { Deferred } from './deferred.ts';
 import { type EndUse, withoutDisk } from './end-use.ts';
 import type { Grants } from './grants.ts';
 import type { LoopDevices } from './loop-devices.ts';
-import { isLive, type MountTable, type VolumeUse } from './mount-table.ts';
+import { endInherited, isLive, type MountTable, type VolumeUse } from './mount-table.ts';
 import { disksBelow, isPlaceholder, type MountEntry, mountsBelow } from './mountinfo.ts';
 import type { Placeholders } from './placeholder.ts';
 
@@ -118,8 +118,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
     const use = table.use(seen);
     if (use?.inherited !== seen.inherited) return;
     log.info('no container uses the volume any more', { volume: renderVolumeName(use) });
-    for (const id of use.inherited) delete use.ids[id];
-    use.inherited.clear();
+    endInherited(use);
     await table.put(use);
     if (Object.keys(use.ids).length === 0) await endUse.close(use);
   };

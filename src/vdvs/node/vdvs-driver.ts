@@ -14,7 +14,7 @@ import type { DefaultDatastore } from './default-datastore.ts';
 import type { Deferred } from './deferred.ts';
 import type { EndUse } from './end-use.ts';
 import { inspectStatus } from './inspect-status.ts';
-import { isLive, type MountTable, type VolumeUse } from './mount-table.ts';
+import { addUse, endUseOf, isLive, type MountTable, type VolumeUse } from './mount-table.ts';
 import type { Placeholders } from './placeholder.ts';
 
 /** ms between two attempts to learn what a volume is while no manager answers. */
@@ -104,7 +104,7 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
   const begin = async (id: VolumeId): Promise<VolumeUse> => {
     const until = clock.monotonic() + parts.attachMs;
     if (await isDeferred(id, until)) {
-      return { ...id, mountpoint: volumes.mountpoint(id), ids: {}, inherited: new Set() };
+      return { ...id, mountpoint: volumes.mountpoint(id), ids: {}, inherited: new Map() };
     }
     if (deferred.asking(id)) {
       throw new VolumeError(
@@ -173,8 +173,7 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
             `volume ${name}: mounted too late for the engine, unmounted again`,
           );
         }
-        use.ids[mountId] = (use.ids[mountId] ?? 0) + 1;
-        use.inherited.delete(mountId);
+        addUse(use, mountId);
         await table.put(use);
         deferred.wait(id);
         log.info('mounted', {
@@ -197,13 +196,8 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
       if (ids[mountId] === 1 && Object.keys(ids).length === 1) deferred.callOff(id);
       await serial(id, async () => {
         const use = table.use(id);
-        const count = use?.ids[mountId];
-        if (!use || count === undefined) {
-          // Given up already: after a loss of the lease, or in an earlier life.
-          return given();
-        }
-        if (count > 1) use.ids[mountId] = count - 1;
-        else delete use.ids[mountId];
+        // Given up already: after a loss of the lease, or in an earlier life.
+        if (!use || !endUseOf(use, mountId)) return given();
         await table.put(use);
         if (Object.keys(use.ids).length > 0) return;
         await endUse.close(use);

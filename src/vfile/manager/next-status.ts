@@ -45,6 +45,22 @@ function takenOverBy(o: Observed, record: FailoverRecord, server: ServerRecord):
   return waited && before?.node !== server.node ? 'standby' : 'new task';
 }
 
+/** What became of the clients: known only some time after the volume is served again. */
+function withClients(o: Observed, record: FailoverRecord, now: Moment): FailoverRecord {
+  const { server } = o;
+  const same = (start: { epoch?: number | undefined; instance?: number | undefined } | undefined): boolean =>
+    start !== undefined && start.epoch === record.epoch && start.instance === record.instance;
+  if (!server || !same(server)) return record;
+  const stalls = o.mounts.flatMap(({ value: { stall } }) => (stall && same(stall) ? [stall.ms] : []));
+  const stallMs = Math.round(Math.max(record.stallMs ?? 0, ...stalls));
+  const graceEndedMs = record.graceEndedMs ?? Math.max(0, Math.round(now.wall - Date.parse(record.at)));
+  return {
+    ...record,
+    ...(server.grace ? { ...server.grace, graceEndedMs } : {}),
+    ...(stallMs > 0 ? { stallMs } : {}),
+  };
+}
+
 /** The record of the last failover: opened when a server that served is missed, closed when one serves again. */
 function nextFailover(o: Observed, plan: Plan, now: Moment): FailoverRecord | undefined {
   const last = o.status?.lastFailover;
@@ -63,11 +79,13 @@ function nextFailover(o: Observed, plan: Plan, now: Moment): FailoverRecord | un
     const decided = plan.kind === 'step' && plan.step.do === 'replaceTask';
     return withPhases(o, decided ? { ...record, cause: plan.reason } : record, now);
   }
-  if (!open) return last;
+  if (!open) return last && withClients(o, last, now);
   const durationMs = Math.max(0, now.wall - Date.parse(last.at));
   if (o.server) {
     const by = takenOverBy(o, last, o.server);
-    return { ...withPhases(o, last, now), to: o.server.host, ...(by ? { by } : {}), durationMs };
+    const { host: to, epoch, instance } = o.server;
+    const record = { ...withPhases(o, last, now), to, ...(by ? { by } : {}), durationMs, epoch, instance };
+    return withClients(o, record, now);
   }
   return o.mounts.length === 0 ? { ...last, durationMs } : last;
 }

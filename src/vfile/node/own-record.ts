@@ -23,6 +23,8 @@ export interface OwnRecords {
    * @throws VolumeError `not_found`, `busy` (being removed), `unavailable`.
    */
   write(volume: string, ids: MountIds): Promise<void>;
+  /** How long this node was without a server in the last failover: from the next write on it is in the record. */
+  noteStall(volume: string, stall: NonNullable<MountRecord['stall']>): void;
 }
 
 /** Records in etcd. */
@@ -36,18 +38,23 @@ export function createOwnRecords(parts: {
 }): OwnRecords {
   const { store, mirror, view, clock, log } = parts;
   const since = new Map<string, string>();
+  const stalls = new Map<string, NonNullable<MountRecord['stall']>>();
 
   return {
+    noteStall: (volume, stall) => void stalls.set(volume, stall),
+
     async write(volume, ids) {
       const node = parts.node();
       if (ids.empty) {
         since.delete(volume);
+        stalls.delete(volume);
         await removeMount({ store }, volume, node.nodeId);
         return;
       }
       const began =
         since.get(volume) ?? view.mount(volume, node.nodeId)?.since ?? new Date(clock.now()).toISOString();
       since.set(volume, began);
+      const stall = stalls.get(volume) ?? view.mount(volume, node.nodeId)?.stall;
       const record: MountRecord = {
         v: 1,
         node: node.nodeId,
@@ -55,6 +62,7 @@ export function createOwnRecords(parts: {
         address: node.address,
         ids: ids.toRecord(),
         since: began,
+        ...(stall ? { stall } : {}),
       };
       // The mirror is nearly always current, and the condition tells when it is not: one round trip instead of two.
       const seen = mirror.entries.get(vfileKeys.spec(volume));

@@ -6,13 +6,15 @@ import type { NodeMounts } from './node-mounts.ts';
 
 /** Pauses in ms. */
 export interface ReconcileTimes {
-  /** Between two looks at the engine. One look may fall between a container's mount and its start. */
+  /** Between two looks at the engine. */
   readonly everyMs: number;
+  /** The same after a look that found nothing: others may wait for the volume to be free. It may have fallen between a container's mount and its start. */
+  readonly doubtMs: number;
   /** So many looks in a row must find nothing that uses a volume. */
   readonly looks: number;
 }
 
-export const reconcileTimes: ReconcileTimes = Object.freeze({ everyMs: 10_000, looks: 2 });
+export const reconcileTimes: ReconcileTimes = Object.freeze({ everyMs: 5_000, doubtMs: 2_000, looks: 3 });
 
 /**
  * Compares what an earlier plugin left on this node with what the engine runs, until nothing is left to compare: an engine
@@ -47,6 +49,7 @@ export async function reconcileInherited(parts: {
     } catch (thrown) {
       log.info('comparing mounts with the engine: later', { error: toVolumeError(thrown).message });
     }
-    await clock.sleep(times.everyMs, signal).catch(() => undefined);
+    const doubt = mounts.inheritedVolumes().some((volume) => (unused.get(volume) ?? 0) > 0);
+    await clock.sleep(doubt ? times.doubtMs : times.everyMs, signal).catch(() => undefined);
   }
 }

@@ -28,6 +28,8 @@ export interface Silence {
   unfollow(volume: string): void;
   /** Whether this very start of a server does not answer. */
   of(volume: string, server: ServerStart): boolean;
+  /** Monotonic ms of the last answer of any start but this; `undefined` when there was none, or this one has answered. */
+  lastAnswerBefore(volume: string, server: ServerStart | undefined): number | undefined;
   stop(): void;
 }
 
@@ -36,6 +38,7 @@ interface Followed {
   readonly over: AbortController;
   asked: ServerStart | undefined;
   failures: number;
+  answered: { readonly server: ServerStart; readonly at: number } | undefined;
 }
 
 /** Asks by NFS NULL calls. */
@@ -56,12 +59,14 @@ export function createSilence(parts: {
     const server = now.known ? now.server : now.last;
     if (!sameStart(entry.asked, server)) Object.assign(entry, { asked: server, failures: 0 });
     if (!server) return times.everyMs;
+    const at = clock.monotonic();
     const answered = await nfsNull(server.address, entry.port, times.answerMs).then(
       () => true,
       () => false,
     );
     const before = entry.failures >= questions;
     entry.failures = answered ? 0 : entry.failures + 1;
+    if (answered) entry.answered = { server, at };
     if (entry.failures >= questions !== before) changed(volume);
     return answered ? times.everyMs : times.againMs;
   };
@@ -80,7 +85,8 @@ export function createSilence(parts: {
     follow(volume, port) {
       if (followed.get(volume)?.port === port) return;
       unfollow(volume);
-      const entry: Followed = { port, over: new AbortController(), asked: undefined, failures: 0 };
+      const over = new AbortController();
+      const entry: Followed = { port, over, asked: undefined, failures: 0, answered: undefined };
       followed.set(volume, entry);
       void follow(volume, entry);
     },
@@ -88,6 +94,10 @@ export function createSilence(parts: {
     of(volume, server) {
       const entry = followed.get(volume);
       return entry !== undefined && entry.failures >= questions && sameStart(entry.asked, server);
+    },
+    lastAnswerBefore(volume, server) {
+      const answered = followed.get(volume)?.answered;
+      return answered && !sameStart(answered.server, server) ? answered.at : undefined;
     },
     stop() {
       for (const volume of [...followed.keys()]) unfollow(volume);

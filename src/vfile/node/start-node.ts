@@ -6,7 +6,7 @@ import type { Log } from '../../lib/log.ts';
 import type { EngineContainers } from '../../swarm/swarm.ts';
 import { parseVolumeKey, vfileKeys } from '../keys.ts';
 import type { VfileSettings } from '../settings.ts';
-import type { Serving } from './decide-target.ts';
+import type { ServerStart, Serving } from './decide-target.ts';
 import { createVfileDriver } from './driver.ts';
 import type { KnownDriver } from './known-driver.ts';
 import type { LocalNodeSource } from './local-node.ts';
@@ -35,6 +35,8 @@ export interface NodeParts {
   readonly known: KnownDriver;
   /** Where the retargeter looks for who serves; filled in here. */
   readonly servingSlot: { serving: (volume: string) => Serving };
+  /** Called by the retargeter when this node goes on with a new start of the server; filled in here. */
+  readonly resumedSlot: { resumed: (volume: string, server: ServerStart, stallMs: number) => void };
   /** What this node cannot do. */
   readonly problems: () => readonly string[];
   readonly canRetarget: () => boolean;
@@ -165,11 +167,12 @@ export async function startNode(parts: NodeParts): Promise<() => Promise<void>> 
   const explain = () => explainWait(store);
   const tryMs = Math.min(settings.timeoutMs, longestTryMs);
   const attempts = createMountAttempts({ ...parts, view, explain });
+  const records = createOwnRecords({ store, mirror, view, clock, log, node: node.current });
   const mounts = createNodeMounts({
     mounter,
     attempts,
     retargeter,
-    records: createOwnRecords({ store, mirror, view, clock, log, node: node.current }),
+    records,
     view,
     clock,
     log,
@@ -188,6 +191,13 @@ export async function startNode(parts: NodeParts): Promise<() => Promise<void>> 
     times: { createMs: tryMs, undoMs, removeMs: Math.min(settings.timeoutMs, removeMs) },
   });
   parts.servingSlot.serving = view.serving;
+  parts.resumedSlot.resumed = (volume, { epoch, instance }, ms) => {
+    records.noteStall(volume, { epoch, instance, ms });
+    void mounts.ensureRecord(volume).catch((thrown) =>
+      // Only for who reads the record of the failover; the next write of the record has it.
+      log.debug('stall not recorded yet', { volume, error: toVolumeError(thrown).message }),
+    );
+  };
   trackInherited(parts, view, kept);
   followMirror(parts, view, mounts);
   known.attach(createVfileDriver({ store, mirror, view, lifecycle, mounts, retargeter, clock, log }));

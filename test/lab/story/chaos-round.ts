@@ -24,6 +24,11 @@ const recoveryMs = 240_000;
 /** So long a client may take to work again once all parts are well, ms. */
 const workAgainMs = 120_000;
 
+/** Hosts whose clients an event on `host` should cost no more than a failover: all, or all but the one that is away itself. */
+export function watchedHosts(lab: Pick<Lab, 'hostNames'>, kind: EventKind, host: string): string[] {
+  return lab.hostNames.filter((name) => name !== host || !isOutage(kind) || kind === 'drain');
+}
+
 /** Whether an event ends the client on its host. */
 function endsClient(kind: EventKind): boolean {
   return kind === 'power' || kind === 'dockerd';
@@ -89,7 +94,7 @@ export async function playRound(
   const findings = await recovered(stage, endsClient(kind) ? host : undefined);
   regained?.();
   const recoveredMs = Date.now() - healedAt;
-  const watched = lab.hostNames.filter((name) => name !== host || !isOutage(kind) || kind === 'drain');
+  const watched = watchedHosts(lab, kind, host);
   const diaries = await Promise.all(watched.map((name) => clients.diary(name)));
   const longest = (of: typeof longestCall): number =>
     Math.max(...diaries.map((diary) => of(diary, at) ?? Number.POSITIVE_INFINITY));

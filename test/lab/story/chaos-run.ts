@@ -1,5 +1,5 @@
 import { toVolumeError } from '../../../src/lib/errors.ts';
-import { createVolume, inspect, removeVolume, whole } from '../fixture.ts';
+import { createVolume, inspect, reachUnused, removeVolume, whole } from '../fixture.ts';
 import type { Lab } from '../tool/lab.ts';
 import { healAll } from './chaos-events.ts';
 import { type EventKind, planRounds, type Round } from './chaos-plan.ts';
@@ -109,6 +109,7 @@ class Chaos {
     if (this.#findings.length > 0) return;
     await this.#attempt(`${volume}: removal`, async () => {
       await clients.remove(hosts);
+      await reachUnused(lab, 'node1', volume);
       await removeVolume(lab, 'node1', volume);
       await nothingLeftBehind(lab, 90_000);
     });

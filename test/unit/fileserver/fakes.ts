@@ -90,6 +90,8 @@ export class Bench {
   capacity = { size: 1_000, used: 100 };
   /** Addresses in the records of clients. */
   records: string[] = [];
+  /** Addresses of the clients that have reclaimed since the start. */
+  reclaimed: string[] = [];
   config = '';
   /** How the process's start went. */
   outcome: 'running' | 'stopped' | VolumeError = 'running';
@@ -228,6 +230,7 @@ export class Bench {
         this.records = kept;
         return { kept, dropped };
       },
+      recordedClients: async () => this.reclaimed,
       followRecords: async () => () => undefined,
       writeConfig: async (text) => {
         this.config = text;

@@ -6,6 +6,7 @@ import {
   addressOfRecord,
   cleanRecoveryRecords,
   plainAddress,
+  recordedClients,
 } from '../../../src/fileserver/recovery-records.ts';
 
 describe('the name of a client’s record', () => {
@@ -44,8 +45,25 @@ describe('cleaning the records before a start', () => {
       mkdirSync(join(records(), host, record(address), 'rest'), { recursive: true });
     }
     const cleaned = await cleanRecoveryRecords(root, host, (address) => address === '10.0.0.2');
-    expect(cleaned).toEqual({ kept: ['10.0.0.2'], dropped: ['10.0.0.3'] });
+    expect(cleaned).toEqual({ kept: ['10.0.0.2'], dropped: ['10.0.0.3'], inForce: `${host}.AAAAAA` });
     expect(readdirSync(join(records(), host))).toEqual([record('10.0.0.2')]);
+  });
+
+  it('tells who has reclaimed, before and after the link has moved to the records of this start', async () => {
+    symlinkSync(`${host}.AAAAAA`, join(records(), host));
+    for (const [folder, address] of [
+      [`${host}.AAAAAA`, '10.0.0.2'],
+      [`${host}.BBBBBB`, '10.0.0.3'],
+      [`${host}-2.CCCCCC`, '10.0.0.4'],
+    ] as const) {
+      mkdirSync(join(records(), folder, record(address)), { recursive: true });
+    }
+    expect(await recordedClients(root, host, `${host}.AAAAAA`)).toEqual(['10.0.0.3']);
+    rmSync(join(records(), host));
+    rmSync(join(records(), `${host}.AAAAAA`), { recursive: true });
+    symlinkSync(`${host}.BBBBBB`, join(records(), host));
+    expect(await recordedClients(root, host, `${host}.AAAAAA`)).toEqual(['10.0.0.3']);
+    expect(await recordedClients(join(root, 'none'), host, undefined)).toEqual([]);
   });
 
   it('removes what killed starts left behind, but only of this host name', async () => {

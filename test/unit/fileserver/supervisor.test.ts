@@ -315,6 +315,26 @@ describe('the clients of a file server', () => {
     expect(bench.processes).toHaveLength(2);
   });
 
+  it('say who has reclaimed once grace is over, and keep saying so', async () => {
+    const bench = new Bench();
+    bench.records = ['10.0.0.2', '10.0.0.3'];
+    bench.reclaimed = ['10.0.0.2', '10.0.0.4'];
+    for (const node of ['n2', 'n3']) {
+      await bench.putMount(node, `10.0.0.${node[1]}`);
+      await bench.putNode(node, `10.0.0.${node[1]}`);
+    }
+    await bench.start();
+    await bench.clock.advance(1_000);
+    expect(await bench.value('server')).not.toHaveProperty('grace');
+    bench.endGrace();
+    await bench.clock.advance(50);
+    const grace = { awaited: 2, reclaimed: 1 };
+    expect(await bench.value('server')).toMatchObject({ grace });
+    bench.capacity = { size: 1_000, used: 500 };
+    await bench.clock.advance(30_000);
+    expect(await bench.value('server')).toMatchObject({ grace, capacity: { used: 500 } });
+  });
+
   it('learn of the volume’s use when it has changed by more than a little', async () => {
     const bench = new Bench();
     await bench.start();

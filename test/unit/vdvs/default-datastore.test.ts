@@ -98,7 +98,7 @@ describe('names without a datastore', () => {
         mountpoint: `/mnt/${key(id)}`,
         fstype: 'ext4',
         ids: {},
-        inherited: new Set(),
+        inherited: new Map(),
       }),
       openGranted: none,
       close: async (mount) => void closed.push(key(mount)),

@@ -55,10 +55,10 @@ describe('waiting for a disk that containers use already', () => {
   };
   const mounted = (epoch: number): LiveMount => ({
     ...{ ...id, epoch, lease: 'l', device: '/dev/loop1', mountpoint: '/mnt/v', fstype: 'ext4' },
-    ...{ ids: {}, inherited: new Set<string>() },
+    ...{ ids: {}, inherited: new Map<string, number>() },
   });
   const waits = () => {
-    use = { ...id, mountpoint: '/mnt/v', ids: { one: 1 }, inherited: new Set() };
+    use = { ...id, mountpoint: '/mnt/v', ids: { one: 1 }, inherited: new Map() };
     deferred.wait(id);
   };
   const answer = async (outcome: Grant | VolumeError) => {

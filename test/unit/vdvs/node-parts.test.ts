@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { createKeyedQueue } from '../../../src/lib/keyed-queue.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { inspectStatus } from '../../../src/vdvs/node/inspect-status.ts';
-import { openMountTable } from '../../../src/vdvs/node/mount-table.ts';
+import { addUse, endInherited, endUseOf, openMountTable } from '../../../src/vdvs/node/mount-table.ts';
 import {
   diskAt,
   disksBelow,
@@ -102,8 +102,25 @@ describe('the table of mounts', () => {
     mountpoint: '/mnt/ds/v',
     fstype: 'ext4',
     ids: { one: 2 },
-    inherited: new Set<string>(),
+    inherited: new Map<string, number>(),
   };
+
+  it('keeps apart what an earlier process saw begin, also under an ID that is mounted again', () => {
+    const use = { ...mount, ids: { one: 1, two: 2 }, inherited: new Map([['one', 1]]) };
+    addUse(use, 'one');
+    expect([use.ids.one, endUseOf(use, 'one'), use.ids.one]).toEqual([2, true, 1]);
+    expect(use.inherited).toEqual(new Map([['one', 1]]));
+    expect(endUseOf(use, 'none')).toBe(false);
+    addUse(use, 'one');
+    endInherited(use);
+    expect([use.ids, use.inherited.size]).toEqual([{ one: 1, two: 2 }, 0]);
+    expect([endUseOf(use, 'one'), endUseOf(use, 'one')]).toEqual([true, false]);
+    const left = { ...mount, ids: { one: 2 }, inherited: new Map([['one', 2]]) };
+    endUseOf(left, 'one');
+    expect([left.ids, left.inherited.get('one')]).toEqual([{ one: 1 }, 1]);
+    endUseOf(left, 'one');
+    expect([left.ids, left.inherited.size]).toEqual([{}, 0]);
+  });
 
   it('lasts over a restart of the process, not of the host', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'mount-table-'));
@@ -112,12 +129,12 @@ describe('the table of mounts', () => {
         openMountTable({ path: join(dir, 'state/mounts.json'), bootId, log: silentLog });
       await (await open('boot1')).put(mount);
       const again = await open('boot1');
-      expect(again.get(mount)).toEqual({ ...mount, inherited: new Set(['one']) });
+      expect(again.get(mount)).toEqual({ ...mount, inherited: new Map([['one', 2]]) });
       const { datastore, mountpoint, ids } = mount;
-      const waiting = { datastore, name: 'w', mountpoint, ids, inherited: new Set<string>() };
+      const waiting = { datastore, name: 'w', mountpoint, ids, inherited: new Map<string, number>() };
       await again.put(waiting);
       const third = await open('boot1');
-      expect(third.use(waiting)).toEqual({ ...waiting, inherited: new Set(['one']) });
+      expect(third.use(waiting)).toEqual({ ...waiting, inherited: new Map([['one', 2]]) });
       expect([third.get(waiting), third.all().length, third.uses().length]).toEqual([undefined, 1, 2]);
       expect((await open('boot2')).all()).toEqual([]);
       await writeFile(join(dir, 'state/mounts.json'), '{"half');

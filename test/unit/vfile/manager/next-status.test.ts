@@ -147,6 +147,35 @@ describe('the status of a volume', () => {
     expect(nextStatus(observed({ ...facts, server: itself }), mounted, moment)).not.toHaveProperty('standby');
   });
 
+  it('a failover notes what became of the clients, as the server and the nodes tell it', () => {
+    const begun = nextStatus(observed({ memory: { unservedSince: 60_000 } }), wait(0), moment);
+    const at = (ms: number) => ({ wall: moment.wall + ms, monotonic: moment.monotonic + ms });
+    const stalled = (epoch: number, ms: number) => ({
+      value: { ...mount.value, stall: { epoch, instance: 1, ms } },
+      modRevision: 1,
+    });
+    const mounts = [stalled(4, 6_900), stalled(4, 7_200), stalled(3, 20_000), mount];
+    const served = nextStatus(observed({ status: begun, server, mounts }), mounted, at(4_000));
+    expect(served.lastFailover).toMatchObject({ durationMs: 4_000, epoch: 4, instance: 1, stallMs: 7_200 });
+    expect(served.lastFailover).not.toHaveProperty('reclaimed');
+    const grace = { awaited: 3, reclaimed: 2 };
+    const over = nextStatus(observed({ status: served, server: { ...server, grace } }), mounted, at(7_000));
+    expect(over.lastFailover).toEqual({ ...served.lastFailover, ...grace, graceEndedMs: 7_000 });
+    const later = observed({ status: over, server: { ...server, grace }, mounts: [stalled(4, 7_500)] });
+    expect(nextStatus(later, mounted, at(9_000)).lastFailover).toEqual({
+      ...over.lastFailover,
+      stallMs: 7_500,
+    });
+  });
+
+  it('what another start of the server tells is not noted', () => {
+    const begun = nextStatus(observed({ memory: { unservedSince: 60_000 } }), wait(0), moment);
+    const served = nextStatus(observed({ status: begun, server }), mounted, moment);
+    const again = { ...server, instance: 2, grace: { awaited: 1, reclaimed: 1 } };
+    const next = nextStatus(observed({ status: served, server: again }), mounted, moment);
+    expect(next.lastFailover).toEqual(served.lastFailover);
+  });
+
   it('the claim of the lost server is no phase of its failover', () => {
     const claim = { v: 1 as const, node: 'n1', epoch: 3, since: started };
     const memory = { unservedSince: 60_000, lastClaim: { claim, since: 60_000 } };

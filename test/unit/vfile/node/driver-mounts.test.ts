@@ -233,6 +233,18 @@ describe('mounts on a node', () => {
     expect(await cluster.ids('vol', 'a')).toEqual({ id1: 1 });
   });
 
+  it('say in their record how long the last failover was for this node', async () => {
+    await cluster.serve('vol');
+    await node.driver.mount('vol', 'id1');
+    node.resumedSlot.resumed('vol', { address: '10.0.0.2', epoch: 2, instance: 1 }, 7_100);
+    await cluster.clock.settle();
+    const stall = { epoch: 2, instance: 1, ms: 7_100 };
+    const record = async () => (await cluster.store.get(vfileKeys.mount('vol', 'a')))?.value;
+    expect(await record()).toMatchObject({ stall, ids: { id1: 1 } });
+    await node.driver.mount('vol', 'id2');
+    expect(await record()).toMatchObject({ stall, ids: { id1: 1, id2: 1 } });
+  });
+
   it('survive the plugin: the next one goes on with them', async () => {
     await cluster.serve('vol');
     await node.driver.mount('vol', 'id1');
@@ -262,11 +274,28 @@ describe('mounts on a node', () => {
     await cluster.clock.advance(60_000);
     expect(mounter.table.has('vol')).toBe(true);
     next.containers = [];
-    await cluster.clock.advance(10_000);
+    await cluster.clock.advance(5_000);
     expect(mounter.table.has('vol')).toBe(true);
-    await cluster.clock.advance(10_000);
+    await cluster.clock.advance(4_000);
     expect(mounter.table.has('vol')).toBe(false);
     expect(await cluster.ids('vol', 'a')).toBeUndefined();
+  });
+
+  it('of before the engine was killed end although a container came up again with its ID, and went', async () => {
+    await cluster.serve('vol');
+    await node.driver.mount('vol', 'id1');
+    const { mounter } = node;
+    node.crash();
+    const containers = [{ containerId: 'c1', driver: 'vfile', volume: 'vol' }];
+    const next = await start(cluster, 'a', { mounter, containers });
+    await next.driver.mount('vol', 'id1');
+    await cluster.clock.advance(60_000);
+    await next.driver.unmount('vol', 'id1');
+    expect(await cluster.ids('vol', 'a')).toEqual({ id1: 1 });
+    next.containers = [];
+    await cluster.clock.advance(9_000);
+    expect(await cluster.ids('vol', 'a')).toBeUndefined();
+    expect(mounter.table.has('vol')).toBe(false);
   });
 
   it('of this process are not ended by that: docker cp needs no running container', async () => {

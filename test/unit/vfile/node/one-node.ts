@@ -10,7 +10,7 @@ import { createKnownDriver } from '../../../../src/vfile/node/known-driver.ts';
 import type { MountedVolume } from '../../../../src/vfile/node/mount-table.ts';
 import type { Mounter, UnmountOutcome } from '../../../../src/vfile/node/nfs-mount.ts';
 import type { NodeMemory } from '../../../../src/vfile/node/node-state.ts';
-import { startNode } from '../../../../src/vfile/node/start-node.ts';
+import { type NodeParts, startNode } from '../../../../src/vfile/node/start-node.ts';
 import { readVfileSettings } from '../../../../src/vfile/settings.ts';
 import {
   type MountRecord,
@@ -121,6 +121,8 @@ export interface OneNode {
   readonly tracked: Map<string, number>;
   /** Problems that the retargeter would tell. */
   readonly problems: Map<string, string>;
+  /** What the retargeter calls when it goes on with another start of a server. */
+  readonly resumedSlot: NodeParts['resumedSlot'];
   /** How many transactions this node has asked for. */
   writes(): number;
   /** As a crash: nothing is told to anybody. */
@@ -164,6 +166,7 @@ export async function startOneNode(
     containers: options.containers,
     tracked,
     problems,
+    resumedSlot: { resumed: () => undefined },
     writes: () => writes,
     crash() {
       stop.abort();
@@ -207,6 +210,7 @@ export async function startOneNode(
       },
     },
     known,
+    resumedSlot: one.resumedSlot,
     servingSlot: { serving: () => ({ known: false, reason: '' }) },
     problems: () => [],
     canRetarget: () => true,

@@ -46,6 +46,7 @@ describe('re-targeting', () => {
   let retargeter: Retargeter;
   /** Addresses that do not answer. */
   let silent: Set<string>;
+  let resumed: string[];
 
   beforeEach(() => {
     clock = new ManualClock();
@@ -56,6 +57,7 @@ describe('re-targeting', () => {
     remembered = {};
     refuseParking = false;
     silent = new Set();
+    resumed = [];
     const parking: Parking = {
       open: async (port) => {
         if (refuseParking) throw new VolumeError('unavailable', 'port taken');
@@ -76,6 +78,9 @@ describe('re-targeting', () => {
       log: silentLog,
       remember: (volume, _port, ids) => {
         remembered[volume] = ids;
+      },
+      resumed: (volume, { epoch, instance }, ms) => {
+        resumed.push(`${volume} ${epoch}.${instance} after ${ms} ms`);
       },
     });
   });
@@ -105,6 +110,42 @@ describe('re-targeting', () => {
     retargeter.look('vol');
     await clock.settle();
     expect(transports.writes.slice(2)).toEqual([`${id} 10.0.0.2`, `${other} 10.0.0.2`]);
+  });
+
+  it('tells for how long there was no server: from when it was taken back', async () => {
+    void retargeter.track('vol', 20501);
+    await clock.advance(5_000);
+    serving = { known: true, server: undefined };
+    retargeter.look('vol');
+    await clock.advance(1_300);
+    serving = { known: true, server: second };
+    retargeter.look('vol');
+    await clock.advance(5_000);
+    expect(resumed).toEqual(['vol 2.1 after 1300 ms']);
+  });
+
+  it('tells for how long there was no server: from its last answer, when it fell silent', async () => {
+    void retargeter.track('vol', 20501);
+    await clock.advance(3_000);
+    silent.add(first.address);
+    await clock.advance(4_000);
+    serving = { known: true, server: second };
+    retargeter.look('vol');
+    await clock.advance(5_000);
+    const [, ms] = /^vol 2\.1 after (\d+) ms$/.exec(resumed.join()) ?? [];
+    expect(Number(ms)).toBeGreaterThanOrEqual(4_000);
+    expect(Number(ms)).toBeLessThanOrEqual(4_750);
+  });
+
+  it('tells nothing when it goes back to the very start that it had', async () => {
+    void retargeter.track('vol', 20501);
+    await clock.advance(3_000);
+    silent.add(first.address);
+    await clock.advance(4_000);
+    silent.clear();
+    await clock.advance(4_000);
+    expect(transports.writes).toEqual([`${id} 127.0.0.1`, `${id} ${first.address}`]);
+    expect(resumed).toEqual([]);
   });
 
   it('goes through the parking place when the server was started again at its address', async () => {
