@@ -188,18 +188,16 @@ describe('one owner at a time', () => {
   it('the engine is killed with five containers on the volume: counts are right after, the last one detaches', async () => {
     await created('node1', volume);
     const names = [1, 2, 3, 4, 5].map((number) => `user-${number}`);
-    const start = (name: string, mount: string) =>
+    const start = (name: string, ...more: string[]) =>
       lab.dockerOk('node2', [
         ...['run', '--detach', '--init', '--network', 'none', '--restart', 'always', '--name', name],
-        ...['--mount', mount, image, 'sleep', 'infinity'],
+        ...['--mount', volumeMount(volume, 'vdvs'), ...more, image, 'sleep', 'infinity'],
       ]);
     const shared = 'shared-over-kill';
     await createVolume(lab, 'node1', shared);
     // Containers that come up again are mounted with the IDs that they had before the kill.
-    await Promise.all([
-      ...names.map((name) => start(name, volumeMount(volume, 'vdvs'))),
-      start('user-of-shared', volumeMount(shared)),
-    ]);
+    await start('user-5', '--mount', volumeMount(shared));
+    await Promise.all(names.slice(0, 4).map((name) => start(name)));
     await lab.shOk('node2', 'pkill -KILL -x dockerd');
     await whole(lab);
     const running = async () =>
@@ -207,7 +205,7 @@ describe('one owner at a time', () => {
     await waitFor(
       async () => {
         const { length } = await running();
-        return length === 6 ? { done: true, value: undefined } : { done: false, reason: `${length} run` };
+        return length === 5 ? { done: true, value: undefined } : { done: false, reason: `${length} run` };
       },
       { what: 'the containers to run again', timeoutMs: 120_000, everyMs: 500 },
     );
@@ -217,7 +215,7 @@ describe('one owner at a time', () => {
     expect(await lab.dockerOk('node2', ['exec', 'user-5', 'cat', '/volume/file'])).toBe('five');
     await reachHolder(lab, 'node1', volume, 'node2');
     expect((await lab.docker('node1', ['volume', 'rm', volume])).stderr).toMatch(/attached|in use/);
-    await removeContainers(lab, 'node2', 'user-5', 'user-of-shared');
+    await removeContainers(lab, 'node2', 'user-5');
     await reachHolder(lab, 'node1', volume, undefined);
     await reachUnused(lab, 'node1', shared);
     await removeVolume(lab, 'node1', shared);

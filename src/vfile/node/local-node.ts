@@ -8,7 +8,7 @@ import type { ThisNode } from './own-record.ts';
 
 /** What this node is called and where the managers are; remembered, since the engine's API comes up after its plugins. */
 export interface LocalNodeSource {
-  /** The node as last known. Waits until the engine has told, ever. @throws when aborted. */
+  /** The node as last known. Waits only for an engine that has never told. @throws when aborted. */
   known(): Promise<ThisNode>;
   /** The same without waiting; call only after `known`. */
   current(): ThisNode;
@@ -58,6 +58,16 @@ export function createLocalNodeSource(parts: {
     await asking;
   };
 
+  /**
+   * Who knows already does not wait: an engine that starts takes calls and answers none of them, until its plugins have
+   * answered those that it makes itself for containers that come up with it.
+   */
+  const refreshed = async (known: boolean): Promise<void> => {
+    const asked = refresh();
+    if (!known) return await asked;
+    asked.catch((thrown) => log.debug('as last known', { error: toVolumeError(thrown).message }));
+  };
+
   const current = (): ThisNode => {
     const { node } = state.memory;
     if (!node) throw new Error('the node is not known yet');
@@ -69,10 +79,9 @@ export function createLocalNodeSource(parts: {
     async known() {
       for (;;) {
         try {
-          await refresh();
+          await refreshed(state.memory.node !== undefined);
           return current();
         } catch (thrown) {
-          if (state.memory.node) return state.memory.node;
           const error = toVolumeError(thrown).message;
           setWaitingFor(`the engine to tell this node's address (${error})`);
           log.debug('the engine does not answer yet', { error });
@@ -81,8 +90,8 @@ export function createLocalNodeSource(parts: {
       }
     },
     async endpoints() {
-      await refresh().catch((thrown) =>
-        log.debug('managers as last known', { error: toVolumeError(thrown).message }),
+      await refreshed(state.memory.managers.length > 0).catch((thrown) =>
+        log.debug('no managers are known yet', { error: toVolumeError(thrown).message }),
       );
       const { node, managers } = state.memory;
       const own = managers.filter((address) => address === node?.address);
