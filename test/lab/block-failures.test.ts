@@ -196,7 +196,7 @@ describe('one owner at a time', () => {
     const shared = 'shared-over-kill';
     await createVolume(lab, 'node1', shared);
     // Containers that come up again are mounted with the IDs that they had before the kill.
-    await start('user-5', '--mount', volumeMount(shared));
+    await start('user-5', '--mount', volumeMount(shared, 'vfile', '/shared'));
     await Promise.all(names.slice(0, 4).map((name) => start(name)));
     await lab.shOk('node2', 'pkill -KILL -x dockerd');
     await whole(lab);
