@@ -5,6 +5,7 @@ import type { NfsNull } from '../../lib/nfs-null.ts';
 import { decideTarget, type ServerStart, type Serving, type TargetStep } from './decide-target.ts';
 import { type Parking, parkingAddress } from './parking.ts';
 import { createSilence } from './silence.ts';
+import { createStalls } from './stalls.ts';
 import type { Transport, Transports } from './transports.ts';
 
 /** Pauses of the loop, ms. */
@@ -62,8 +63,6 @@ interface Tracked {
   leaving: boolean;
   due: boolean;
   worker: Promise<void> | undefined;
-  /** Since when this node has had no server, monotonic ms; `undefined` while it has one. */
-  lostAt: number | undefined;
   /** Calls off the write or the pause that the worker is in. */
   interrupt: AbortController;
   /** What the pass under way wants, to tell whether a change makes it pointless. */
@@ -80,7 +79,7 @@ interface RetargeterParts {
   log: Log;
   /** Called when a volume's transports changed, to be remembered for the next process; without any: forget the volume. */
   remember: (volume: string, port: number, transports?: string[]) => void;
-  /** Called when a transport was pointed at a new start of the server, with the ms for which this node had none. */
+  /** See `createStalls`. */
   resumed?: (volume: string, server: ServerStart, stallMs: number) => void;
   times?: RetargetTimes;
 }
@@ -96,6 +95,7 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
   const tracked = new Map<string, Tracked>();
   const stopped = new AbortController();
   const silence = createSilence({ nfsNull, serving, clock, changed: (volume) => look(volume) });
+  const stalls = createStalls({ silence, clock, resumed: parts.resumed ?? (() => undefined) });
 
   /** Who serves, and whether that one is silent. */
   const known = (volume: string): { serving: Serving; silent: boolean } => {
@@ -136,23 +136,6 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
     remember(entry.volume, entry.port, [...entry.transports.keys()]);
   };
 
-  /** Since when there is no server: one whose record was taken back served until now, any other until its last answer. */
-  const lostSince = (volume: string): number | undefined => {
-    const { serving: now, silent } = known(volume);
-    if (!silent && now.known && !now.server) return clock.monotonic();
-    return silence.lastAnswerBefore(volume, now.known && !silent ? now.server : undefined);
-  };
-
-  const noteResumed = (entry: Tracked, server: ServerStart): void => {
-    const { lostAt, volume } = entry;
-    entry.lostAt = undefined;
-    // Back to the very start that it had before: this node was cut off, which is no failover.
-    const isNew = silence.lastAnswerBefore(volume, server) !== undefined;
-    if (isNew && lostAt !== undefined) {
-      parts.resumed?.(volume, server, Math.round(clock.monotonic() - lostAt));
-    }
-  };
-
   const move = async (entry: Tracked, id: string, signal: AbortSignal): Promise<Outcome> => {
     const transport = await transports.read(id);
     if (!transport) {
@@ -167,10 +150,10 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
     }
     const address = step.do === 'park' ? parkingAddress : step.server.address;
     const started = clock.monotonic();
-    entry.lostAt ??= lostSince(entry.volume);
+    stalls.moving(entry.volume, known(entry.volume));
     await transports.aim(id, address, { timeoutMs: times.writeTimeoutMs, signal });
     entry.transports.set(id, step.do === 'aim' ? step.server : undefined);
-    if (step.do === 'aim') noteResumed(entry, step.server);
+    if (step.do === 'aim') stalls.aimed(entry.volume, step.server);
     log.info(step.do === 'park' ? `parked: ${step.reason}` : `re-targeted to ${address}`, {
       volume: entry.volume,
       transport: id,
@@ -302,7 +285,6 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
         leaving: false,
         due: false,
         worker: undefined,
-        lostAt: undefined,
         interrupt: new AbortController(),
         wanted: '',
         problem: undefined,
