@@ -1,5 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createVolume, inVolume, openLab, reachState, removeVolume, serverHost, whole } from './fixture.ts';
+import { failoverRecordSchema } from '../../src/vfile/types.ts';
+import {
+  createVolume,
+  inspect,
+  inVolume,
+  openLab,
+  reachState,
+  removeVolume,
+  serverHost,
+  whole,
+} from './fixture.ts';
 import { longestStall } from './story/check-run.ts';
 import { Clients } from './story/clients.ts';
 import type { Lab } from './tool/lab.ts';
@@ -92,6 +102,24 @@ describe('clients on three hosts write with fsync and hold locks, and the power 
     expect(await isHeld(one, other)).toBe(true);
     expect(await isHeld(other, one)).toBe(true);
     expect(await isHeld(one, server)).toBe(false);
+  });
+
+  it('the record of the failover says what became of the clients', async () => {
+    const record = await waitFor(
+      async () => {
+        const last = (await inspect(lab, survivors[0] ?? '', volume)).Status?.['Last failover'];
+        const { stallMs, reclaimed } = failoverRecordSchema.parse(last);
+        return stallMs !== undefined && reclaimed !== undefined
+          ? { done: true, value: failoverRecordSchema.parse(last) }
+          : { done: false, reason: JSON.stringify(last) };
+      },
+      { what: 'the record of the failover', timeoutMs: 30_000 },
+    );
+    expect(record).toMatchObject({ from: server, to: expect.toBeOneOf(survivors), awaited: 2, reclaimed: 2 });
+    const { durationMs = Number.NaN, graceEndedMs = Number.NaN, stallMs = Number.NaN } = record;
+    expect(graceEndedMs).toBeGreaterThanOrEqual(durationMs);
+    // The lease of the server had to run out first.
+    expect(stallMs).toBeGreaterThan(durationMs);
   });
 
   it('the host comes back, rejoins and uses the volume again; nothing acknowledged is lost', async () => {
