@@ -108,13 +108,23 @@ const power: Measure = async (lab, runs, say) => {
 const event =
   (kind: EventKind, what: string, holdMs: number, mostMs: number, medianMs = mostMs): Measure =>
   async (lab, runs, say) => {
-    const { times: values, opened, problems } = await eventStalls(lab, runs, { kind, holdMs }, say);
+    const series = await eventStalls(lab, runs, { kind, on: 'server', holdMs }, say);
+    const { times: values, opened, problems } = series;
     return [
       times(`${what}: longest time without an acknowledged write`, values, mostMs, medianMs),
       times('  the same, of files that must be opened and locked anew', opened),
       ...lost(problems, runs),
     ];
   };
+/** A client dies with its host while it holds locks or has asked for them. */
+const client: Measure = async (lab, runs, say) => {
+  const series = await eventStalls(lab, runs, { kind: 'power', on: 'client', holdMs: 15_000 }, say);
+  return [
+    times('host of a client loses its power: longest time without an acknowledged write', series.times),
+    times('  the same, of clients that wait for the locks of the dead one', series.locked),
+    ...lost(series.problems, runs),
+  ];
+};
 const measures: Readonly<Record<string, Measure>> = {
   mounts,
   processes,
@@ -124,6 +134,7 @@ const measures: Readonly<Record<string, Measure>> = {
   cut: event('cut', 'host of the server cut off for 25 s', 25_000, 12_000, 8_000),
   freeze: event('freeze', 'host of the server frozen for 20 s', 20_000, 12_000, 8_000),
   drain: event('drain', 'node of the server drained for 10 s', 10_000, 2_000),
+  client,
   move: event('move', 'vfile volume move', 0, 2_000),
 };
 /** Those that need no lab. */

@@ -1,4 +1,4 @@
-import { createVolume, removeVolume } from '../fixture.ts';
+import { createVolume, removeVolume, serverHost } from '../fixture.ts';
 import type { Lab } from '../tool/lab.ts';
 import { Appender } from './appender.ts';
 import { healAll } from './chaos-events.ts';
@@ -16,6 +16,8 @@ export interface EventSeries {
   readonly times: number[];
   /** The longest call of a client that opens its files anew and takes turns under locks. */
   readonly opened: number[];
+  /** The longest time without a new record of such a client, which waits for the others to give locks back. */
+  readonly locked: number[];
   readonly problems: string[];
 }
 
@@ -67,19 +69,27 @@ class Appenders {
   }
 }
 
+/** What is to happen again and again. */
+export interface EventOf {
+  readonly kind: EventKind;
+  /** On the server's host, or on one that only has a client. */
+  readonly on: 'server' | 'client';
+  /** How long the host stays as the event left it. */
+  readonly holdMs: number;
+}
+
 /**
- * One kind of event on the server's host, again and again: the longest stall of a client on another host (on all hosts,
- * when the event takes none away).
- * @param holdMs how long the host stays as the event left it.
+ * One kind of event, again and again: the longest stall of a client on another host (on all hosts, when the event takes none
+ * away).
  */
 export async function eventStalls(
   lab: Lab,
   runs: number,
-  { kind, holdMs }: { readonly kind: EventKind; readonly holdMs: number },
+  { kind, on, holdMs }: EventOf,
   say: (text: string) => void,
 ): Promise<EventSeries> {
   const hosts = lab.hostNames;
-  const series: EventSeries = { times: [], opened: [], problems: [] };
+  const series: EventSeries = { times: [], opened: [], locked: [], problems: [] };
   const clients = new Clients({ lab, volume, hosts, pauseMs: 20 });
   const appenders = new Appenders(lab);
   const contacts = new LostContacts();
@@ -90,7 +100,9 @@ export async function eventStalls(
     await clients.progress(hosts, 5, 120_000);
     for (let number = 1; number <= runs; number++) {
       series.problems.push(...(await appenders.start()));
-      const round = { number, calmMs, kind, target: { role: 'server' }, holdMs } as const;
+      const server = await serverHost(lab, 'node1', volume);
+      const host = hosts.find((name) => (name === server) === (on === 'server')) ?? server;
+      const round = { number, calmMs, kind, target: { host }, holdMs } as const;
       const { result, findings } = await playRound(stage, round);
       series.problems.push(...findings);
       if (!result) continue;
@@ -98,6 +110,7 @@ export async function eventStalls(
       say(`an open file was not written for ${ms.toFixed(0)} ms`);
       series.times.push(ms);
       series.opened.push(result.stallMs);
+      series.locked.push(result.gapMs);
     }
     await clients.stop(hosts, 120_000);
     const mayFail = (name: string, at: number): boolean => contacts.mayFail(name, at);

@@ -35,7 +35,17 @@ export class Clients {
         await this.#clean(host);
         await copyWorker(lab.host(host).shared);
         await lab.dockerOk(host, [
-          ...['run', '--detach', '--network', 'none', '--name', containerOf(host)],
+          // Its one process takes no notice of SIGTERM: an engine that was killed would wait for it 10 s when it comes back.
+          ...[
+            'run',
+            '--detach',
+            '--network',
+            'none',
+            '--stop-signal',
+            'SIGKILL',
+            '--name',
+            containerOf(host),
+          ],
           ...['--mount', volumeMount(volume)],
           ...['--mount', 'type=bind,source=/lab/shared,target=/diary'],
           ...[image, 'perl', '/diary/worker.pl', '/volume', '/diary', host, String(pauseMs)],
