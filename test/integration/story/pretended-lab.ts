@@ -87,7 +87,9 @@ export class PretendedLab {
   }
 
   #inspected(name: string): string {
-    const status = { 'Volume Status': 'Mounted', 'Server node': 'node2' };
+    // A host whose client runs has the volume mounted.
+    const users = this.hostNames.filter((host) => this.#runs(host)).length;
+    const status = { 'Volume Status': 'Mounted', 'Server node': 'node2', 'Global Refcount': users };
     const fixed = { Driver: 'vfile:latest', Scope: 'global', CreatedAt: '', Mountpoint: '' };
     return JSON.stringify([{ Name: name, ...fixed, Status: status }]);
   }
