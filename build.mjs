@@ -17,6 +17,15 @@ function etcdsProtobuf() {
   return createRequire(etcd3.resolve('@grpc/proto-loader'))('protobufjs');
 }
 
+/** The protocol without etcd's users and roles, 40 % of it: who may do what is told by certificates here. */
+function withoutAuth({ nested: { authpb: _roles, etcdserverpb, ...others }, ...rest }) {
+  const kept = Object.entries(etcdserverpb.nested).filter(([name]) => !name.startsWith('Auth'));
+  return {
+    ...rest,
+    nested: { ...others, etcdserverpb: { ...etcdserverpb, nested: Object.fromEntries(kept) } },
+  };
+}
+
 /**
  * etcd3 reads its .proto files from its own package folder at start. Parsed here instead and put into the bundle: nothing
  * has to lie beside it, and a start is faster.
@@ -34,7 +43,7 @@ const etcdProtocol = {
       proto.resolvePath = (origin, target) =>
         protobuf.util.path.resolve(origin || join(path, '../../proto/'), target, true);
       await proto.load(join(path, '../../proto/rpc.proto'), { keepCase: true });
-      const json = JSON.stringify(proto.toJSON());
+      const json = JSON.stringify(withoutAuth(proto.toJSON()));
       return { contents: source.replace(call, `fromJSON)(${json},`), loader: 'js' };
     });
   },
@@ -73,6 +82,14 @@ const noReflection = {
 
 /** Parts of libraries that nothing here uses and that would bring native modules, files or start-up time along. */
 const unused = [
+  // winston's debug output for itself, in colours.
+  { filter: /@dabh\/diagnostics\/node\/index\.js$/, contents: 'module.exports = () => () => false;' },
+  // proto-loader names etcd's methods with it, which are in camel case but for their first letter; the expression for words of
+  // all scripts takes longer to compile than the rest of the protocol.
+  {
+    filter: /lodash\.camelcase\/index\.js$/,
+    contents: 'module.exports = (name) => name.charAt(0).toLowerCase() + name.slice(1);',
+  },
   // dockerode over SSH: native modules.
   { filter: /docker-modem\/lib\/ssh\.js$/, contents: "module.exports = () => { throw Error('no SSH'); };" },
   // dockerode's BuildKit sessions: a .proto file beside it.

@@ -1,9 +1,10 @@
 // npm test [-- PROJECT...]: all tests, the quick kinds first. Installs the programs that they need, says how far it is, ends
 // with one line `N passed, N failed` over all kinds, and leaves nothing running.
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { installMissing } from './install-missing.mjs';
 
 const root = join(import.meta.dirname, '..');
 const all = ['unit', 'contract', 'integration', 'lab-tool', 'lab'];
@@ -14,45 +15,6 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 const projects = chosen.length > 0 ? all.filter((name) => chosen.includes(name)) : all;
-
-/** What tests other than the unit tests need, programs or files, and the Debian packages that have them. */
-const programs = {
-  etcd: 'etcd-server',
-  etcdctl: 'etcd-client',
-  openssl: 'openssl',
-  debootstrap: 'debootstrap',
-  losetup: 'mount',
-  'mkfs.ext4': 'e2fsprogs',
-  'mkfs.xfs': 'xfsprogs',
-  xfs_io: 'xfsprogs',
-  'qemu-img': 'qemu-utils',
-  ip: 'iproute2',
-  perl: 'perl-base',
-  gcc: 'gcc',
-  '/usr/include/stdio.h': 'libc6-dev',
-};
-const places = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
-
-function installMissing() {
-  const missing = Object.entries(programs).filter(
-    ([program]) => !places.some((place) => existsSync(program[0] === '/' ? program : join(place, program))),
-  );
-  if (missing.length === 0) return;
-  const packages = [...new Set(missing.map(([, name]) => name))];
-  console.log(`installing ${packages.join(', ')}`);
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  for (const args of [
-    ['update', '-q'],
-    ['install', '-y', '-q', '--no-install-recommends', ...packages],
-  ]) {
-    const { status, stderr, error } = spawnSync('apt-get', args, { env, encoding: 'utf8' });
-    if (status !== 0) {
-      console.error(`apt-get ${args.join(' ')}: ${error?.message ?? stderr}`);
-      console.error(`install by hand what is missing: ${missing.map(([program]) => program).join(', ')}`);
-      process.exit(1);
-    }
-  }
-}
 
 /** A child that gets our signals, so that it can clean up; resolves with its exit code. */
 function run(program, args, env = {}) {

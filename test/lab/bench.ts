@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import Table from 'cli-table3';
 import { Command, InvalidArgumentError } from 'commander';
 import { toVolumeError } from '../../src/lib/errors.ts';
+import { installMissing } from '../install-missing.mjs';
 import { whole } from './fixture.ts';
 import { type BlockSeries, blockFigures } from './story/bench-block.ts';
 import { eventStalls } from './story/bench-events.ts';
@@ -200,6 +201,7 @@ async function main(): Promise<void> {
   const lines: Line[] = [];
   const onHosts = chosen.filter((name) => name in measures);
   const measure = async (): Promise<void> => {
+    if (chosen.some((name) => name in native)) installMissing();
     for (const name of chosen) lines.push(...((await native[name]?.(options.runs, write)) ?? []));
     if (onHosts.length === 0) return;
     await lab.up({ nodes: 3, managers: 3, bare: false });

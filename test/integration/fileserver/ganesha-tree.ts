@@ -2,11 +2,13 @@ import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { run } from '../../../src/lib/exec.ts';
-import { fingerprint } from '../../lab/tool/fingerprint.ts';
+import { fingerprint, fingerprintFiles } from '../../lab/tool/fingerprint.ts';
 import { suite } from '../../lab/tool/tree.ts';
 
 const here = import.meta.dirname;
 const cache = resolve(here, '../../../.lab/cache');
+/** What the image does to ganesha after its installation. */
+const image = resolve(here, '../../../images/fileserver');
 
 /**
  * A Debian tree with the same ganesha that the image has; kept beside the lab's caches. Building it takes about a minute,
@@ -14,13 +16,14 @@ const cache = resolve(here, '../../../.lab/cache');
  */
 export async function ganeshaTree(): Promise<string> {
   const script = join(here, 'build-ganesha-tree.sh');
-  const done = join(cache, `ganesha-${fingerprint(readFileSync(script), suite)}`);
+  const changes = fingerprintFiles(image, ['without-metrics', 'no-metrics.c']);
+  const done = join(cache, `ganesha-${fingerprint(readFileSync(script), suite, changes)}`);
   if (existsSync(done)) return done;
   const partial = `${done}.partial`;
   await rm(partial, { recursive: true, force: true });
   await mkdir(cache, { recursive: true });
   const own = ['--mount', '--pid', '--fork', '--kill-child'];
-  await run('unshare', [...own, 'sh', script, partial, join(cache, 'debs-ganesha'), suite], {
+  await run('unshare', [...own, 'sh', script, partial, join(cache, 'debs-ganesha'), suite, image], {
     timeoutMs: 600_000,
   });
   await rename(partial, done);
