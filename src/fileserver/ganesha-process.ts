@@ -45,10 +45,12 @@ export interface ServerLauncher {
   /**
    * @param serverEpoch distinct for every start of this volume's server, 32 bits: clients recognise a restart by it.
    * @param tells called for lines that say something about the server's state.
+   * @param listenFd a bound socket to serve on in place of one of its own.
    */
   start(
     serverEpoch: number,
     tells: (told: NonNullable<GaneshaLine['tells']>) => void,
+    listenFd: number | undefined,
   ): Promise<ServerProcess>;
 }
 
@@ -82,12 +84,16 @@ export class GaneshaLauncher implements ServerLauncher {
   async start(
     serverEpoch: number,
     tells: (told: NonNullable<GaneshaLine['tells']>) => void,
+    listenFd: number | undefined,
   ): Promise<ServerProcess> {
     const { command, configPath, pidPath, clock, log } = this.#options;
     const [file, ...before] = command;
     // STDERR, not /dev/stdout: what Node gives a child is a socket, which cannot be opened by a path. -x: end with an error rather than serve without the export when the configuration is not accepted.
     const own = ['-F', '-x', '-f', configPath, '-L', 'STDERR', '-p', pidPath, '-E', `${serverEpoch}`];
-    const child = spawn(file, [...before, ...own], { stdio: ['ignore', 'pipe', 'pipe'] });
+    // The socket becomes descriptor 3, where ganesha-shim.c looks for it.
+    const child = spawn(file, [...before, ...own], {
+      stdio: ['ignore', 'pipe', 'pipe', listenFd ?? 'ignore'],
+    });
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);
       child.once('error', (cause) =>
@@ -101,6 +107,7 @@ export class GaneshaLauncher implements ServerLauncher {
     let ended = false;
     let frozen = false;
     for (const stream of [child.stdout, child.stderr]) {
+      if (!stream) continue;
       createInterface({ input: stream }).on('line', (text) => {
         const line = parseGaneshaLine(text);
         if (line.level === 'error') lastWords = line.message;

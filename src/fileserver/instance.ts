@@ -6,8 +6,6 @@ import type { ServerRecord } from '../vfile/types.ts';
 import { withDeadline } from './deadline.ts';
 import { type Ending, EndOnce } from './ending.ts';
 import { describeExit, type ServerLauncher, type ServerProcess } from './ganesha-process.ts';
-import { holdBackMs } from './grace-timing.ts';
-import type { HeldPort } from './hold-port.ts';
 import type { Publication } from './publication.ts';
 import { renderGanesha } from './render-ganesha.ts';
 import { serverEpoch } from './server-epoch.ts';
@@ -38,6 +36,8 @@ export interface InstanceOptions {
   readonly epoch: number;
   /** Counts starts within the epoch, from 1. */
   readonly number: number;
+  /** The socket to serve on; `undefined`: the server makes its own. */
+  readonly listenFd: number | undefined;
   readonly swarm: SwarmView;
   /** Calls back after each change of what `swarm` shows. */
   readonly onSwarmChange: (callback: () => void) => () => void;
@@ -87,11 +87,11 @@ export class Instance {
   }
 
   /** Starts, publishes, looks after and stops the server. @returns why it ended. */
-  async run(held: HeldPort | undefined): Promise<Ending> {
+  async run(): Promise<Ending> {
     const { onSwarmChange, publication } = this.#options;
     let unfollow: (() => void) | undefined;
     try {
-      await this.#start(held);
+      await this.#start();
       unfollow = onSwarmChange(() => this.#swarmChanged());
       this.#swarmChanged();
     } catch (error) {
@@ -102,7 +102,6 @@ export class Instance {
           : { kind: 'crash', reason: message },
       );
     }
-    held?.letGo();
     const ending = await this.#end.ended();
     unfollow?.();
     publication.set(undefined);
@@ -110,8 +109,8 @@ export class Instance {
     return ending;
   }
 
-  async #start(held: HeldPort | undefined): Promise<void> {
-    const { settings, launcher, files, clock, log, epoch, number, swarm } = this.#options;
+  async #start(): Promise<void> {
+    const { settings, launcher, files, clock, log, epoch, number, listenFd, swarm } = this.#options;
     const began = clock.monotonic();
     const records = await files.cleanRecords((address) => swarm.mayReturn(address));
     this.#grace = records.kept;
@@ -119,11 +118,11 @@ export class Instance {
       log.info('nobody waits for clients that will not come back', { addresses: records.dropped.join(' ') });
     }
     await this.#configure();
-    await held?.free();
     if (this.#end.ending) return;
-    const process = await launcher.start(serverEpoch(epoch, number), (told) => {
+    const tells = (told: string) => {
       if (told === 'no-grace') void this.#graceEnded(records.inForce);
-    });
+    };
+    const process = await launcher.start(serverEpoch(epoch, number), tells, listenFd);
     this.#process = process;
     // The end may have come while the process was being made.
     if (this.#end.ending) return;
@@ -132,11 +131,10 @@ export class Instance {
     });
     const health = this.#health();
     const [, , capacity] = await Promise.all([
-      firstAnswer(health, settings.startTimeoutMs, this.#end).then(() => held?.letGo()),
+      firstAnswer(health, settings.startTimeoutMs, this.#end),
       this.#proveDisk(health),
       files.capacity(),
     ]);
-    if (this.#grace.length > 0) await clock.sleep(holdBackMs(settings.nfsLeaseSeconds));
     if (this.#end.ending) return;
     const record = this.#publish(this.#newRecord(capacity));
     log.info('serving', {

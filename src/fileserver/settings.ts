@@ -34,9 +34,9 @@ const environmentSchema = z.object({
   /** How long before the lease can have run out ganesha is killed. */
   VFILE_SERVER_LEASE_MARGIN_MS: wholeNumber(100, 60_000).default(1_000),
   /**
-   * Shorter: grace ends sooner after a failover (it is looked at every half lease); longer: rides out longer pauses. The
-   * kernel's idle client renews no sooner than after 5 s (Linux, `nfs4_schedule_state_renewal`), whatever the lease is: with
-   * one of 5 s, idle clients lost their state and got I/O errors.
+   * Shorter: the locks of a client that died are free sooner; longer: rides out longer pauses. The kernel's idle client renews
+   * no sooner than after 5 s (Linux, `nfs4_schedule_state_renewal`), whatever the lease is: with one of 5 s, idle clients lost
+   * their state and got I/O errors.
    */
   VFILE_NFS_LEASE_SECONDS: wholeNumber(2, 120).default(7),
   /**
@@ -47,8 +47,8 @@ const environmentSchema = z.object({
   /** How long to wait for the volume's last server to let go before this task gives up. */
   VFILE_CLAIM_TIMEOUT_MS: wholeNumber(1_000, 600_000).default(60_000),
   VFILE_START_TIMEOUT_MS: wholeNumber(500, 120_000).default(20_000),
-  VFILE_PROBE_INTERVAL_MS: wholeNumber(100, 60_000).default(500),
-  VFILE_PROBE_TIMEOUT_MS: wholeNumber(100, 60_000).default(750),
+  VFILE_PROBE_INTERVAL_MS: wholeNumber(100, 60_000).default(250),
+  VFILE_PROBE_TIMEOUT_MS: wholeNumber(100, 60_000).default(400),
   VFILE_PROBE_MISSES: wholeNumber(1, 100).default(2),
   VFILE_HANG_MS: wholeNumber(500, 600_000).default(9_000),
   VFILE_WRITE_PROBE_INTERVAL_MS: wholeNumber(500, 600_000).default(10_000),

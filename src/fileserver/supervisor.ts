@@ -38,6 +38,9 @@ export interface SupervisorOptions {
   readonly log: Log;
 }
 
+/** An end after which the server is started again. */
+type Again = Extract<Ending, { kind: 'crash' | 'regrace' }>;
+
 /** How long the end waits for the store to take the server record back, in ms. */
 const settleTimeoutMs = 1_500;
 
@@ -162,13 +165,13 @@ export class Supervisor {
       };
     };
     try {
-      await this.#serveAgainAndAgain((number) => {
+      await this.#serveAgainAndAgain(address, (number, listenFd) => {
         const { launcher, nfsNull } = this.#options;
         return new Instance({
-          ...{ settings, address, readOnly, epoch: claim.epoch, number, swarm, onSwarmChange },
+          ...{ settings, address, readOnly, epoch: claim.epoch, number, listenFd, swarm, onSwarmChange },
           ...{ publication, launcher, files, nfsNull, clock, log },
         });
-      }, address);
+      });
     } finally {
       unguard();
       unguardDisk();
@@ -200,40 +203,42 @@ export class Supervisor {
     return { readOnly };
   }
 
-  async #serveAgainAndAgain(create: (number: number) => Instance, address: string): Promise<void> {
-    const { clock, log, settings, holdPort } = this.#options;
+  async #serveAgainAndAgain(
+    address: string,
+    create: (number: number, listenFd: number | undefined) => Instance,
+  ): Promise<void> {
+    const { settings, holdPort } = this.#options;
     const crashes = new CrashPolicy();
     let held: HeldPort | undefined;
-    for (let number = 1; ; number += 1) {
-      const instance = create(number);
-      this.#instance = instance;
-      if (this.#ending) instance.end(this.#ending);
-      const ending = await instance.run(held);
-      held = undefined;
-      switch (ending.kind) {
-        case 'stop':
-          return;
-        case 'fatal':
-          throw new VolumeError(ending.code, ending.reason);
-        case 'regrace':
-          log.warn(`${ending.reason}: starting again without them`);
-          held = await holdPort(address, settings.port);
-          break;
-        case 'crash': {
-          const pause = crashes.crashed(clock.monotonic());
-          if (pause === undefined) {
-            throw new VolumeError(
-              'unavailable',
-              `ganesha died ${crashes.recent} times within a minute: ${ending.reason}`,
-            );
-          }
-          log.error(`${ending.reason}: starting again`, { pauseMs: pause, attempt: crashes.recent });
-          held = await holdPort(address, settings.port);
-          await clock.sleep(pause, this.#stopping.signal).catch(() => undefined);
-          break;
-        }
+    try {
+      for (let number = 1; ; number += 1) {
+        held ??= holdPort(address, settings.port);
+        const instance = create(number, held?.fd);
+        this.#instance = instance;
+        if (this.#ending) instance.end(this.#ending);
+        const ending = await instance.run();
+        if (ending.kind === 'stop') return;
+        if (ending.kind === 'fatal') throw new VolumeError(ending.code, ending.reason);
+        await this.#pauseBefore(ending, crashes);
       }
+    } finally {
+      held?.close();
     }
+  }
+
+  /** Before a server is started again. @throws VolumeError `unavailable` when it died too often for that. */
+  async #pauseBefore(ending: Again, crashes: CrashPolicy): Promise<void> {
+    const { clock, log } = this.#options;
+    if (ending.kind === 'regrace') return log.warn(`${ending.reason}: starting again without them`);
+    const pauseMs = crashes.crashed(clock.monotonic());
+    if (pauseMs === undefined) {
+      throw new VolumeError(
+        'unavailable',
+        `ganesha died ${crashes.recent} times within a minute: ${ending.reason}`,
+      );
+    }
+    log.error(`${ending.reason}: starting again`, { pauseMs, attempt: crashes.recent });
+    await clock.sleep(pauseMs, this.#stopping.signal).catch(() => undefined);
   }
 
   /** The lease is or may be gone: the server must be dead before anything else happens. */

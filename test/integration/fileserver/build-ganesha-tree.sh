@@ -13,7 +13,7 @@ chroot "$target" apt-get -qq update
 DEBIAN_FRONTEND=noninteractive chroot "$target" apt-get -qq install -y --no-install-recommends \
   -t "$suite-backports" nfs-ganesha nfs-ganesha-vfs
 mkdir -p "$target/run/ganesha"
-cp "$image/without-metrics" "$image/no-metrics.c" "$target/tmp/"
-chroot "$target" /tmp/without-metrics
+cp "$image/put-shim" "$image/ganesha-shim.c" "$target/tmp/"
+chroot "$target" /tmp/put-shim
 ln -sfn /proc/self/mounts "$target/etc/mtab"
 umount "$target/proc"

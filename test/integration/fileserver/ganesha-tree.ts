@@ -16,7 +16,7 @@ const image = resolve(here, '../../../images/fileserver');
  */
 export async function ganeshaTree(): Promise<string> {
   const script = join(here, 'build-ganesha-tree.sh');
-  const changes = fingerprintFiles(image, ['without-metrics', 'no-metrics.c']);
+  const changes = fingerprintFiles(image, ['put-shim', 'ganesha-shim.c']);
   const done = join(cache, `ganesha-${fingerprint(readFileSync(script), suite, changes)}`);
   if (existsSync(done)) return done;
   const partial = `${done}.partial`;

@@ -100,8 +100,42 @@ describe.each(['ext4', 'xfs'] as const)('a file server on %s', (fsType) => {
     expect(took).toBeLessThan(2_000);
     expect((await server(there))?.epoch).toBe(1);
     expect(await records()).toEqual([expect.stringContaining(clientAddress)]);
-    // Lease 2 s: the check that lifts grace early comes every second, the full grace would be 4 s.
     expect(await untilNoGrace(await mount(clientAddress, 'node'))).toBeLessThan(3_000);
+  });
+
+  it('refuses nobody while it starts ganesha again: who comes meanwhile waits', async () => {
+    const { start, server, port } = await prepare();
+    const task = start();
+    await server(there);
+    const knock = () =>
+      new Promise<string>((resolve) => {
+        const socket = connect({ host: serverAddress, port });
+        const done = (what: string) => {
+          socket.destroy();
+          resolve(what);
+        };
+        socket.once('connect', () => done('accepted')).once('error', (error) => done(error.message));
+      });
+    task.process().kill();
+    const answers = new Set<string>();
+    let again = false;
+    const back = server((record) => record?.instance === 2).then(() => {
+      again = true;
+    });
+    while (!again) answers.add(await knock());
+    await back;
+    expect([...answers]).toEqual(['accepted']);
+  });
+
+  it('ends grace as soon as its last client has reclaimed, however long the lease', async () => {
+    const { start, server } = await prepare();
+    // By itself ganesha would look after 10 s.
+    const task = start({ VFILE_NFS_LEASE_SECONDS: '30', VFILE_NFS_GRACE_SECONDS: '60' });
+    await server(there);
+    await mount(clientAddress, 'node');
+    task.process().kill();
+    await server((record) => record?.instance === 2);
+    expect(await untilNoGrace(await mount(clientAddress, 'node'))).toBeLessThan(1_500);
   });
 
   it('starts ganesha again when it hangs', async () => {

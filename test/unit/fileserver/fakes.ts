@@ -11,6 +11,8 @@ import { ManualClock } from '../../../src/lib/manual-clock.ts';
 import { vfileKeys } from '../../../src/vfile/keys.ts';
 
 export const volume = 'shared';
+/** The socket that the server's process is to inherit. */
+export const heldFd = 23;
 
 /** A server process that does what the test says; each thing done to it is noted in `events`. */
 export class FakeProcess implements ServerProcess {
@@ -81,6 +83,8 @@ export class Bench {
   readonly events: string[] = [];
   readonly processes: FakeProcess[] = [];
   readonly epochs: number[] = [];
+  /** The socket of each start. */
+  readonly listenFds: (number | undefined)[] = [];
   /** Whether NULL calls are answered. */
   answers = true;
   disk: 'writable' | 'full' | 'broken' = 'writable';
@@ -129,16 +133,9 @@ export class Bench {
       nfsNull: async () => {
         if (!this.answers) throw new VolumeError('timeout', 'no answer');
       },
-      holdPort: async () => {
+      holdPort: () => {
         this.events.push('hold');
-        let held = true;
-        return {
-          free: async () => void this.events.push('free'),
-          letGo: () => {
-            if (held) this.events.push('let go');
-            held = false;
-          },
-        };
+        return { fd: heldFd, close: () => void this.events.push('let go') };
       },
       clock,
       log: silentLog,
@@ -202,7 +199,8 @@ export class Bench {
   #launcher(): ServerLauncher {
     return {
       warm: async () => void this.events.push('warm'),
-      start: async (epoch, tells) => {
+      start: async (epoch, tells, listenFd) => {
+        this.listenFds.push(listenFd);
         this.events.push('start');
         this.epochs.push(epoch);
         const process = new FakeProcess(this.events);

@@ -1,0 +1,103 @@
+/*
+ * Stands in for the two libraries with which ganesha counts for Prometheus, for three reasons:
+ *
+ * - They make a histogram for each operation and each status of NFS as ganesha starts, whatever its configuration says
+ *   (`Enable_Metrics = false` only closes the port): 19 of its 28 MB, and more than half of the time that it takes to start,
+ *   which every failover waits for. The file server has metrics of its own.
+ * - ganesha ends grace when it looks whether all clients have reclaimed, which its reaper does every half lease and nobody
+ *   asks it to. It counts here that a client has said so (RECLAIM_COMPLETE): the reaper is woken at that moment, so that
+ *   clients wait for one another and no longer. A wake that gets lost costs what it did before, half a lease.
+ * - A library in this place may also have ganesha serve on a socket that its parent keeps open when it dies: see `bind`.
+ *
+ * Handles are pointers that only these functions look at. `put-shim` puts the library in place and proves that no name is
+ * missing, on either side.
+ */
+struct metadata {
+  const char *description;
+  const char *unit;
+};
+struct label {
+  const char *key;
+  const char *value;
+};
+struct buckets {
+  const void *limits;
+  unsigned short count;
+};
+
+extern char *strstr(const char *text, const char *part);
+extern int memcmp(const void *a, const void *b, unsigned long length);
+extern void *dlsym(void *where, const char *name);
+extern int getsockname(int socket, void *address, unsigned *length);
+extern int setsockopt(int socket, int level, int option, const void *value, unsigned length);
+extern int fcntl(int descriptor, int command, ...);
+extern int dup2(int from, int to);
+extern int close(int descriptor);
+
+/* Of Linux, the same on x86-64 and arm64. */
+enum { f_getfl = 3, f_setfl = 4, o_nonblock = 04000, sol_socket = 1, so_keepalive = 9 };
+
+/* ganesha's own: has the reaper look now. Takes no lock that an operation holds. */
+extern void reaper_wake(void);
+
+/* The handle of what counts RECLAIM_COMPLETE, with any status. */
+static char reclaimed;
+
+void *monitoring__register_counter(const char *name, struct metadata metadata, const struct label *labels,
+                                   unsigned short count) {
+  unsigned short at;
+  for (at = 0; at < count; at++) {
+    if (labels[at].value && strstr(labels[at].value, "RECLAIM_COMPLETE")) return &reclaimed;
+  }
+  return 0;
+}
+
+/* Called when the operation has been carried out. */
+void monitoring__counter_inc(void *counter, long long value) {
+  if (counter == &reclaimed) reaper_wake();
+}
+
+/* Where the file server puts a socket that it has bound to the volume's port. */
+enum { inherited = 3 };
+
+/*
+ * Takes the inherited socket in the place of one that is to be bound to the same address and port. The parent keeps it open when
+ * ganesha dies: the kernel goes on to accept for the next one, and no client is refused. Blocking and kept alive, as ganesha makes
+ * its own. Any other call, and any without such a socket, is the C library's.
+ */
+int bind(int socket, const void *address, unsigned length) {
+  int (*libc_bind)(int, const void *, unsigned) = dlsym((void *)-1L /* RTLD_NEXT */, "bind");
+  unsigned char have[128];
+  unsigned size = sizeof have;
+  int on = 1;
+  /* Family, port, and the address of IPv4; for IPv6 up to the scope, which nobody sets. */
+  unsigned compared = length < 24 ? 8 : 24;
+  if (length < 8 || socket == inherited || getsockname(inherited, have, &size) != 0 || size != length ||
+      memcmp(have, address, compared) != 0 || dup2(inherited, socket) < 0) {
+    return libc_bind(socket, address, length);
+  }
+  close(inherited);
+  fcntl(socket, f_setfl, fcntl(socket, f_getfl) & ~o_nonblock);
+  setsockopt(socket, sol_socket, so_keepalive, &on, sizeof on);
+  return 0;
+}
+
+#define NOTHING(name) void *name(void) { return 0; }
+#define NO_BUCKETS(name) struct buckets name(void) { struct buckets none = {0, 0}; return none; }
+
+NOTHING(monitoring__get_registry_handle)
+NOTHING(monitoring__register_gauge)
+NOTHING(monitoring__register_histogram)
+NOTHING(monitoring__gauge_inc)
+NOTHING(monitoring__gauge_dec)
+NOTHING(monitoring__gauge_set)
+NOTHING(monitoring__histogram_observe)
+NO_BUCKETS(monitoring__buckets_exp2)
+NO_BUCKETS(monitoring__buckets_exp2_compact)
+NOTHING(dynamic_metrics__init)
+NOTHING(dynamic_metrics__mdcache_cache_hit)
+NOTHING(dynamic_metrics__mdcache_cache_miss)
+NOTHING(dynamic_metrics__observe_nfs_io)
+NOTHING(dynamic_metrics__observe_nfs_request)
+NOTHING(prometheus_exposer__start)
+NOTHING(prometheus_exposer__stop)
