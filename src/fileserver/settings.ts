@@ -47,8 +47,8 @@ const environmentSchema = z.object({
   /** How long to wait for the volume's last server to let go before this task gives up. */
   VFILE_CLAIM_TIMEOUT_MS: wholeNumber(1_000, 600_000).default(60_000),
   VFILE_START_TIMEOUT_MS: wholeNumber(500, 120_000).default(20_000),
-  VFILE_PROBE_INTERVAL_MS: wholeNumber(100, 60_000).default(250),
-  VFILE_PROBE_TIMEOUT_MS: wholeNumber(100, 60_000).default(400),
+  VFILE_PROBE_INTERVAL_MS: wholeNumber(100, 60_000).default(200),
+  VFILE_PROBE_TIMEOUT_MS: wholeNumber(100, 60_000).default(300),
   VFILE_PROBE_MISSES: wholeNumber(1, 100).default(2),
   VFILE_HANG_MS: wholeNumber(500, 600_000).default(9_000),
   VFILE_WRITE_PROBE_INTERVAL_MS: wholeNumber(500, 600_000).default(10_000),

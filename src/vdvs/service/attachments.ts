@@ -163,11 +163,13 @@ export function createAttachments(parts: ServiceParts): Attachments {
       let ahead = early;
       // Epoch of a holder that is gone without a word and whose last writes have had their time.
       let outwaited = 0;
+      // Revision of a record that said so, and was looked at twice.
+      let doubted = 0;
       for (;;) {
         signal.throwIfAborted();
         const state = await (ahead ?? look(id));
         ahead = undefined;
-        const { value } = requireReady(id, state.volume);
+        const { value, modRevision } = requireReady(id, state.volume);
         const held = state.attachment;
         if (held?.value.node === caller.node && held.lease === request.lease) {
           // What was done since the first grant is not known here.
@@ -186,6 +188,11 @@ export function createAttachments(parts: ServiceParts): Attachments {
         }
         // The same node with another lease has ended what it did under the old one before it got the new one.
         const unclean = !held && value.releasedEpoch < value.epoch;
+        // Record and attachment are read side by side: a holder may have given it back in between, as the record now says.
+        if (unclean && doubted !== modRevision) {
+          doubted = modRevision;
+          continue;
+        }
         // What is still on its way from the lost holder arrives at the old place.
         const extent = unclean && outwaited !== value.epoch ? await leaving.place(id, value) : undefined;
         if (unclean && extent === undefined && outwaited !== value.epoch) {

@@ -54,7 +54,7 @@ export async function warmMounts(lab: Lab, runs: number, say: (text: string) => 
   const port = z.number().parse((await inspect(lab, host, volume)).Status?.['File server Port']);
   await lab.dockerOk(host, [
     ...['volume', 'create', '--driver', 'local', '--opt', 'type=nfs', '--opt', 'device=:/vol'],
-    ...['--opt', `o=addr=${server},port=${port},vers=4.2,hard,proto=tcp`, plain],
+    ...['--opt', `o=addr=${server},port=${port},vers=4.1,hard,proto=tcp`, plain],
   ]);
   const series: MountSeries = { vfile: [], plain: [] };
   try {

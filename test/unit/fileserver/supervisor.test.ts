@@ -127,8 +127,8 @@ describe('a file server whose ganesha fails', () => {
   });
 
   it.each([
-    ['two answers and does nothing', false, 1_050],
-    ['answers for 9 s though it works', true, 9_050],
+    ['two answers and does nothing', false, 800],
+    ['answers for 9 s though it works', true, 9_200],
   ])('kills one that misses %s', async (_what, busy, ms) => {
     const bench = new Bench();
     await bench.start();

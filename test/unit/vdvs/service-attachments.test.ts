@@ -1,8 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { MemoryStore } from '../../../src/etcd/memory-store.ts';
 import type { Lease } from '../../../src/etcd/store.ts';
 import { VolumeError } from '../../../src/lib/errors.ts';
 import type { ManualClock } from '../../../src/lib/manual-clock.ts';
+import { vdvsKeys } from '../../../src/vdvs/keys.ts';
 import { marginMs, ServiceWorld } from './service-fixture.ts';
 
 const never = new AbortController().signal;
@@ -76,6 +77,31 @@ describe('attachments of the vDVS service', () => {
     await service().attachments.detach(ann, id, epoch, true);
     await clock.settle();
     expect(await waiting).toMatchObject({ epoch: 2, clean: true });
+  });
+
+  it('takes a holder for lost by no look that fell in the middle of its detach', async () => {
+    await create();
+    const { epoch } = await attach(ann, annLease);
+    const leaveBehind = vi.spyOn(disks.backend, 'leaveBehind');
+    const client = store.client();
+    let detached = false;
+    // The volume's record is read before the detach, its attachment after it.
+    const between = new Proxy(client, {
+      get: (target, name) => {
+        if (name !== 'get') return Reflect.get(target, name).bind(target);
+        return async (key: string) => {
+          if (key === vdvsKeys.attachment(id) && !detached) {
+            detached = true;
+            await service().attachments.detach(ann, id, epoch, true);
+          }
+          return await target.get(key);
+        };
+      },
+    });
+    const torn = world.service({ store: between });
+    const grant = await torn.attachments.attach(bob, id, { lease: bobLease.id, waitMs: 0 }, never);
+    expect(grant).toMatchObject({ epoch: 2, clean: true });
+    expect([detached, leaveBehind.mock.calls]).toEqual([true, []]);
   });
 
   describe('when this service has just taken it back', () => {
