@@ -1,11 +1,11 @@
 import type { Mirror } from '../etcd/mirror.ts';
 import type { Lease, Store } from '../etcd/store.ts';
 import type { Clock } from '../lib/clock.ts';
-import { VolumeError } from '../lib/errors.ts';
+import { toVolumeError, VolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { NfsNull } from '../lib/nfs-null.ts';
 import { vfileKeys } from '../vfile/keys.ts';
-import { checkOptions } from '../vfile/options.ts';
+import { checkOptions, isVdvs } from '../vfile/options.ts';
 import { type VolumeSpec, volumeSpecSchema } from '../vfile/types.ts';
 import { clearDeadClaim, lastEpoch, takeClaim } from './claim.ts';
 import { CrashPolicy } from './crash-policy.ts';
@@ -180,6 +180,17 @@ export class Supervisor {
       await withDeadline(clock, settleTimeoutMs, 'settling', publication.settled()).catch(() => undefined);
       publication.stop();
     }
+    await this.#handOver(volume);
+  }
+
+  /** After a planned stop the next server need not wait for the end of this container. Never fails: without, it waits. */
+  async #handOver(volume: Mirror): Promise<void> {
+    const { files, log } = this.#options;
+    if (this.#ending?.kind !== 'stop' || !this.#instance?.dead) return;
+    if (!isVdvs(this.#volumeSpec(volume).baseDriver)) return;
+    await files
+      .handOver()
+      .catch((error) => log.debug(`disk not handed over: ${toVolumeError(error).message}`));
   }
 
   /** Waits for the disk with all done that can be done without it. @returns the address that this node has. */

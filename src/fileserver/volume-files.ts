@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Clock } from '../lib/clock.ts';
 import { type Run, run } from '../lib/exec.ts';
 import type { Log } from '../lib/log.ts';
-import { isAttached, receivesMounts } from './attachment.ts';
+import { handOverName, isAttached, receivesMounts } from './attachment.ts';
 import { type VolumeLayout, volumeLayout } from './layout.ts';
 import { prepareVolume } from './prepare-volume.ts';
 import { type CleanedRecords, cleanRecoveryRecords, recordedClients } from './recovery-records.ts';
@@ -37,6 +37,8 @@ export interface VolumeFiles {
   capacity(): Promise<{ size: number; used: number }>;
   /** Asks the kernel to write everything to the disk. */
   sync(timeoutMs: number): Promise<void>;
+  /** Lets vDVS take the disk away now; see `handOverName`. Nothing on it may be open any more. */
+  handOver(): Promise<void>;
 }
 
 /** The volume mounted at `exportRoot`. */
@@ -78,5 +80,6 @@ export function openVolumeFiles(options: {
     sync: async (timeoutMs) => {
       await runProgram('sync', ['-f', join(exportRoot, '.')], { timeoutMs });
     },
+    handOver: () => writeFile(join(exportRoot, handOverName), ''),
   };
 }

@@ -23,6 +23,8 @@ export interface DeferredParts {
   readonly leaseSignal: () => AbortSignal;
   /** Told when the service may hold the volume for this node without use. */
   readonly onUncertain: (id: VolumeId) => void;
+  /** Told when the disk is there. */
+  readonly onAttached: (mount: LiveMount) => void;
   readonly clock: Clock;
   readonly log: Log;
   readonly failAt?: FailurePoint;
@@ -74,8 +76,8 @@ export function createDeferred(parts: DeferredParts): Deferred {
 
   const wanted = (id: VolumeId): WaitingMount | undefined => {
     const use = table.use(id);
-    const has = use && !isLive(use) && Object.keys(use.ids).length > 0 && !stopped.signal.aborted;
-    return has ? use : undefined;
+    if (!use || isLive(use) || stopped.signal.aborted) return undefined;
+    return Object.keys(use.ids).some((mountId) => !use.over?.includes(mountId)) ? use : undefined;
   };
 
   const because = (id: VolumeId, waiter: Waiter, reason: string) => {
@@ -123,6 +125,7 @@ export function createDeferred(parts: DeferredParts): Deferred {
       throw thrown;
     });
     parts.failAt?.('deferred.attached');
+    parts.onAttached(mount);
     log.info('attached', { volume: renderVolumeName(id), device: mount.device });
     return true;
   };

@@ -14,6 +14,11 @@ const useSchema = z.object({
   ids: z.record(z.string(), z.number().int().positive()),
 });
 
+const waitingSchema = useSchema.extend({
+  /** Mount IDs of those that have given the disk back and only have to end: it is not waited for on their behalf. */
+  over: z.array(z.string()).optional(),
+});
+
 const liveMountSchema = useSchema.extend({
   epoch: z.number().int(),
   /** Lease that the attachment hangs on. */
@@ -36,14 +41,16 @@ interface Inherited {
 export type LiveMount = z.infer<typeof liveMountSchema> & Inherited;
 
 /** A volume that containers use while its disk is waited for: a placeholder is mounted. */
-export type WaitingMount = z.infer<typeof useSchema> & Inherited;
+export type WaitingMount = z.infer<typeof waitingSchema> & Inherited;
 
 /** Whatever containers use here. */
 export type VolumeUse = LiveMount | WaitingMount;
 
 /** One use more, which this process has seen begin. */
-export function addUse({ ids }: VolumeUse, id: string): void {
-  ids[id] = (ids[id] ?? 0) + 1;
+export function addUse(use: VolumeUse, id: string): void {
+  use.ids[id] = (use.ids[id] ?? 0) + 1;
+  // The engine gives a container that it starts again the ID that it had.
+  if (!isLive(use) && use.over) use.over = use.over.filter((one) => one !== id);
 }
 
 /** One use less: one that this process has seen begin, if there is any. @returns whether there was one. */
@@ -78,7 +85,7 @@ const fileSchema = z.object({
   v: z.literal(1),
   bootId: z.string(),
   mounts: z.array(liveMountSchema),
-  waiting: z.array(useSchema).default([]),
+  waiting: z.array(waitingSchema).default([]),
 });
 
 /** What is mounted here and for whom, kept over restarts of the process (not of the host). */

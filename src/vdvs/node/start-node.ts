@@ -14,6 +14,7 @@ import { createDeferred } from './deferred.ts';
 import { createEndUse, withoutDisk } from './end-use.ts';
 import { createGrants } from './grants.ts';
 import { createGrowMount, runGrowLoop } from './grow.ts';
+import { createHandOvers } from './hand-over.ts';
 import type { MountTable } from './mount-table.ts';
 import type { MountEntry } from './mountinfo.ts';
 import type { Placeholders } from './placeholder.ts';
@@ -57,7 +58,9 @@ export async function startVdvsNode(parts: VdvsNodeParts): Promise<VdvsNode> {
   const grants = createGrants({ ...parts, onUncertain });
   const volumes = createBlockVolumes({ ...parts, grants, grow, onUncertain });
   const leaseSignal = () => guard.leaseSignal();
-  const deferred = createDeferred({ ...parts, grants, volumes, queue, leaseSignal, onUncertain });
+  const handOvers = createHandOvers({ ...parts, volumes, queue });
+  const onAttached = handOvers.follow;
+  const deferred = createDeferred({ ...parts, grants, volumes, queue, leaseSignal, onUncertain, onAttached });
   const endUse = createEndUse({ ...parts, volumes, deferred });
   const reconciler = createReconciler({ ...parts, grants, volumes, deferred, endUse, queue });
   late.uncertain = reconciler.uncertain;
@@ -71,6 +74,7 @@ export async function startVdvsNode(parts: VdvsNodeParts): Promise<VdvsNode> {
       .catch((thrown) => log.error('clearing up', { error: toVolumeError(thrown).message }));
   });
   for (const use of table.uses()) deferred.wait(use);
+  for (const mount of table.all()) if (mount.deferred) handOvers.resume(mount);
   const stop = new AbortController();
   void reconciler.run(stop.signal);
   void runGrowLoop({ ...parts, client: parts.growClient, grow, queue }, stop.signal);
@@ -85,6 +89,7 @@ export async function startVdvsNode(parts: VdvsNodeParts): Promise<VdvsNode> {
     async closeAll() {
       stop.abort();
       deferred.stop();
+      handOvers.stop();
       await Promise.all(
         table.all().map((mount) =>
           (mount.deferred ? volumes.handOver(mount) : volumes.abandon(mount))
@@ -97,6 +102,7 @@ export async function startVdvsNode(parts: VdvsNodeParts): Promise<VdvsNode> {
     stop() {
       stop.abort();
       deferred.stop();
+      handOvers.stop();
     },
   };
 }

@@ -4,6 +4,8 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { handOverName } from '../../../src/fileserver/attachment.ts';
+import { handOverFile } from '../../../src/vdvs/node/hand-over.ts';
 import { isPlaceholder, mountAt, parseMountinfo } from '../../../src/vdvs/node/mountinfo.ts';
 import { placeholderFile } from '../../../src/vdvs/node/placeholder.ts';
 import { startFakeEngine } from '../swarm/fake-engine.ts';
@@ -124,6 +126,63 @@ describe('a volume whose containers run before its disk is there', () => {
     expect(() => writeFileSync(join(path, 'x'), '')).toThrow('EROFS');
     expect(mountsAt(path)).toBe(2);
     await a.unmount('ro', 'one');
+    await nothingLeft();
+  });
+
+  it('is given back as soon as its container asks for that, which then has the placeholder again', async () => {
+    expect(handOverName).toBe(handOverFile);
+    const { a, b } = world;
+    const { onA, onB } = await heldByA();
+    const asked = Date.now();
+    writeFileSync(join(onA, handOverFile), '');
+    await diskAt(onB);
+    expect(Date.now() - asked).toBeLessThan(2_000);
+    expect(listing(onB)).toEqual(['data']);
+    waitsAt(onA);
+    expect(loopsIn(world.dir)).toHaveLength(1);
+
+    // A does not take it back for the one that gave it, but for the next one that comes.
+    await b.unmount('v', 'two');
+    await untilDetached(b);
+    await a.unmount('v', 'unknown');
+    waitsAt(onA);
+    expect(await a.status('v')).toMatchObject({ status: 'detached' });
+    await a.mount('v', 'next');
+    await diskAt(onA);
+    await a.unmount('v', 'one');
+    expect(hasDisk(onA)).toBe(true);
+    await a.unmount('v', 'next');
+    await nothingLeft();
+  });
+
+  it('is not given back while another container of the host uses it', async () => {
+    const { a, b } = world;
+    const { onA, onB } = await heldByA();
+    await a.mount('v', 'other');
+    writeFileSync(join(onA, handOverFile), '');
+    await until('the word about it', () => a.log().includes('not handed over: others use it'));
+    expect(listing(onA)).toEqual(['data']);
+    waitsAt(onB);
+    for (const id of ['one', 'other']) await a.unmount('v', id);
+    await diskAt(onB);
+    await b.unmount('v', 'two');
+    await nothingLeft();
+  });
+
+  it('is given back also by a plugin that was started again meanwhile, and not asked for by the next', async () => {
+    const { a, b } = world;
+    const { onA, onB } = await heldByA();
+    a.killMain();
+    await a.activated();
+    writeFileSync(join(onA, handOverFile), '');
+    await diskAt(onB);
+    waitsAt(onA);
+    a.killMain();
+    await a.activated();
+    await b.unmount('v', 'two');
+    await untilDetached(b);
+    waitsAt(onA);
+    await a.unmount('v', 'one');
     await nothingLeft();
   });
 

@@ -235,6 +235,7 @@ export class Bench {
       },
       capacity: async () => this.capacity,
       sync: async () => void this.events.push('sync'),
+      handOver: async () => void this.events.push('hand over'),
     };
   }
 }

@@ -238,7 +238,7 @@ describe('a file server and its lease', () => {
 });
 
 describe('a file server that is asked to stop', () => {
-  it('tells the clients, gives them time to park, ends ganesha, lets go of the volume', async () => {
+  it('tells the clients, gives them time to park, ends ganesha, lets go of disk and volume', async () => {
     const bench = new Bench();
     noteServer(bench);
     await bench.putMount('n2', '10.0.0.2');
@@ -248,7 +248,7 @@ describe('a file server that is asked to stop', () => {
     await bench.clock.advance(299);
     expect(bench.process.ended).toBe(false);
     await bench.clock.advance(1);
-    expect(bench.events.slice(6)).toEqual(['term', 'let go']);
+    expect(bench.events.slice(6)).toEqual(['term', 'let go', 'hand over']);
     expect([bench.outcome, await bench.value('claim')]).toEqual(['stopped', undefined]);
   });
 

@@ -107,6 +107,7 @@ describe('waiting for a disk that containers use already', () => {
           return mounted(granted.grant.epoch);
         },
       },
+      onAttached: () => undefined,
       loops: { list: async () => devices },
       table,
       queue,
