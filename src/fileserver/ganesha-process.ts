@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import type { Clock } from '../lib/clock.ts';
 import { toVolumeError, VolumeError } from '../lib/errors.ts';
 import { run } from '../lib/exec.ts';
 import type { Log } from '../lib/log.ts';
@@ -34,8 +33,6 @@ export interface ServerProcess {
   thaw(): void;
   /** Has it read its exports again. */
   reload(): void;
-  /** TERM, then KILL after `timeoutMs`; resolves when it has ended. */
-  stop(timeoutMs: number): Promise<ServerExit>;
 }
 
 /** Starts server processes; a seam for tests. */
@@ -60,7 +57,6 @@ export interface GaneshaOptions {
   readonly command: readonly [string, ...string[]];
   readonly configPath: string;
   readonly pidPath: string;
-  readonly clock: Clock;
   readonly log: Log;
 }
 
@@ -86,7 +82,7 @@ export class GaneshaLauncher implements ServerLauncher {
     tells: (told: NonNullable<GaneshaLine['tells']>) => void,
     listenFd: number | undefined,
   ): Promise<ServerProcess> {
-    const { command, configPath, pidPath, clock, log } = this.#options;
+    const { command, configPath, pidPath, log } = this.#options;
     const [file, ...before] = command;
     // STDERR, not /dev/stdout: what Node gives a child is a socket, which cannot be opened by a path. -x: end with an error rather than serve without the export when the configuration is not accepted.
     const own = ['-F', '-x', '-f', configPath, '-L', 'STDERR', '-p', pidPath, '-E', `${serverEpoch}`];
@@ -148,20 +144,6 @@ export class GaneshaLauncher implements ServerLauncher {
         send('SIGCONT');
       },
       reload: () => send('SIGHUP'),
-      stop: async (timeoutMs) => {
-        send('SIGTERM');
-        const patience = new AbortController();
-        void clock.sleep(timeoutMs, patience.signal).then(
-          () => {
-            if (!ended) log.warn(`ganesha did not stop within ${timeoutMs} ms: killed`, { pid });
-            send('SIGKILL');
-          },
-          () => undefined,
-        );
-        const exit = await exited;
-        patience.abort();
-        return exit;
-      },
     };
   }
 }

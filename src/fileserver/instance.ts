@@ -266,23 +266,21 @@ export class Instance {
     }
   }
 
-  /** The planned end: clients are told first, so that they are parked when their connections close. */
+  /**
+   * The planned end. The clients are told that the server goes, so that they park; until then they find the socket that is held.
+   * ganesha is killed: what it has answered is with the kernel, which writes it out, and its end in order takes longer.
+   */
   async #stop(): Promise<void> {
-    const { settings, clock, files, log, publication, swarm } = this.#options;
+    const { settings, clock, files, log, publication } = this.#options;
     // Begins now, so that little is left to be written when the disk is unmounted.
     const synced = files
       .sync(settings.stopTimeoutMs)
       .catch((error) => log.warn(toVolumeError(error).message));
-    if (this.#process && !this.#process.ended) {
-      await withDeadline(
-        clock,
-        withdrawTimeoutMs,
-        'taking back the server record',
-        publication.settled(),
-      ).catch((error) => log.warn(toVolumeError(error).message));
-      if (swarm.mounted) await clock.sleep(settings.parkMs);
-      await this.#process.stop(settings.stopTimeoutMs);
-    }
+    const told = 'taking back the server record';
+    await withDeadline(clock, withdrawTimeoutMs, told, publication.settled()).catch((error) =>
+      log.warn(toVolumeError(error).message),
+    );
+    await this.#kill();
     await synced;
   }
 

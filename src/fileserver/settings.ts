@@ -55,8 +55,8 @@ const environmentSchema = z.object({
   /** A disk that does not take a small synchronous write within this time is taken for dead. */
   VFILE_WRITE_PROBE_TIMEOUT_MS: wholeNumber(500, 600_000).default(20_000),
   VFILE_CAPACITY_INTERVAL_MS: wholeNumber(1_000, 3_600_000).default(30_000),
-  /** On a planned stop: time for the nodes to park their transports before ganesha closes them. */
-  VFILE_PARK_MS: wholeNumber(0, 10_000).default(300),
+  /** On a planned stop: time for the nodes to park their transports before the socket is closed. The next server starts meanwhile. */
+  VFILE_PARK_MS: wholeNumber(0, 10_000).default(800),
   VFILE_STOP_TIMEOUT_MS: wholeNumber(100, 60_000).default(5_000),
   VDVS_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
 });

@@ -53,6 +53,9 @@ export class Supervisor {
   readonly #stopping = new AbortController();
   #ending: Ending | undefined;
   #instance: Instance | undefined;
+  #held: HeldPort | undefined;
+  /** Whether nodes have the volume mounted, and so will park when the server goes. */
+  #mounted = false;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -81,6 +84,9 @@ export class Supervisor {
       nodes.stop();
       const dead = this.#instance?.dead ?? true;
       await giveUp({ leases, dead, clock, log });
+      // Who is not parked yet would be refused, and wait. The next server need not wait for this one to end.
+      if (this.#ending?.kind === 'stop' && this.#mounted) await clock.sleep(settings.parkMs);
+      this.#held?.close();
     }
   }
 
@@ -180,6 +186,7 @@ export class Supervisor {
       await withDeadline(clock, settleTimeoutMs, 'settling', publication.settled()).catch(() => undefined);
       publication.stop();
     }
+    this.#mounted = swarm.mounted;
     await this.#handOver(volume);
   }
 
@@ -220,20 +227,15 @@ export class Supervisor {
   ): Promise<void> {
     const { settings, holdPort } = this.#options;
     const crashes = new CrashPolicy();
-    let held: HeldPort | undefined;
-    try {
-      for (let number = 1; ; number += 1) {
-        held ??= holdPort(address, settings.port);
-        const instance = create(number, held?.fd);
-        this.#instance = instance;
-        if (this.#ending) instance.end(this.#ending);
-        const ending = await instance.run();
-        if (ending.kind === 'stop') return;
-        if (ending.kind === 'fatal') throw new VolumeError(ending.code, ending.reason);
-        await this.#pauseBefore(ending, crashes);
-      }
-    } finally {
-      held?.close();
+    for (let number = 1; ; number += 1) {
+      this.#held ??= holdPort(address, settings.port);
+      const instance = create(number, this.#held?.fd);
+      this.#instance = instance;
+      if (this.#ending) instance.end(this.#ending);
+      const ending = await instance.run();
+      if (ending.kind === 'stop') return;
+      if (ending.kind === 'fatal') throw new VolumeError(ending.code, ending.reason);
+      await this.#pauseBefore(ending, crashes);
     }
   }
 

@@ -72,7 +72,6 @@ async function main(): Promise<number> {
       command: ['ganesha.nfsd'],
       configPath,
       pidPath: join(settings.runDir, 'ganesha.pid'),
-      clock,
       log,
     }),
     files: openVolumeFiles({ exportRoot: settings.exportRoot, configPath, host: hostname(), clock, log }),

@@ -117,7 +117,6 @@ export async function createBench(fsType: 'ext4' | 'xfs'): Promise<Bench> {
         command: ganeshaCommand({ tree, host, exportRoot: disk.root, runDir }),
         configPath,
         pidPath: join(runDir, 'ganesha.pid'),
-        clock,
         log,
       });
       let newest: ServerProcess | undefined;

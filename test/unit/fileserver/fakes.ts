@@ -64,12 +64,6 @@ export class FakeProcess implements ServerProcess {
   reload(): void {
     this.#events.push('reload');
   }
-
-  async stop(): Promise<ServerExit> {
-    this.#events.push('term');
-    this.die();
-    return this.exited;
-  }
 }
 
 /** A supervisor among fakes, in a memory store, at a clock turned by hand. */

@@ -110,7 +110,7 @@ describe('a file server that serves', () => {
     expect(bench.outcome).toBe('running');
     await ask(1, true);
     await bench.clock.advance(1_000);
-    expect([bench.outcome, ...bench.events.slice(-3)]).toEqual(['stopped', 'term', 'let go', 'hand over']);
+    expect([bench.outcome, ...bench.events.slice(-3)]).toEqual(['stopped', 'kill', 'hand over', 'let go']);
     expect(await bench.value('claim')).toBeUndefined();
   });
 });

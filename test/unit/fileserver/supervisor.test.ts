@@ -238,18 +238,19 @@ describe('a file server and its lease', () => {
 });
 
 describe('a file server that is asked to stop', () => {
-  it('tells the clients, gives them time to park, ends ganesha, lets go of disk and volume', async () => {
+  it('tells the clients, ends ganesha, lets go of disk and volume, and of the socket when the clients have parked', async () => {
     const bench = new Bench();
     noteServer(bench);
     await bench.putMount('n2', '10.0.0.2');
     await bench.start();
     await bench.stop();
-    expect(bench.events.slice(3)).toEqual(['published', 'sync', 'withdrawn']);
-    await bench.clock.advance(299);
-    expect(bench.process.ended).toBe(false);
+    expect(bench.events.slice(3)).toEqual(['published', 'sync', 'withdrawn', 'kill', 'hand over']);
+    expect(await bench.value('claim')).toBeUndefined();
+    await bench.clock.advance(799);
+    expect(bench.outcome).toBe('running');
     await bench.clock.advance(1);
-    expect(bench.events.slice(6)).toEqual(['term', 'let go', 'hand over']);
-    expect([bench.outcome, await bench.value('claim')]).toEqual(['stopped', undefined]);
+    expect(bench.events.at(-1)).toBe('let go');
+    expect(bench.outcome).toBe('stopped');
   });
 
   it('does not wait when nobody has it mounted', async () => {
