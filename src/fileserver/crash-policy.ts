@@ -1,19 +1,22 @@
 /** Pauses in ms before the first, second, ... restart in a row; after the last the server is given up. */
 const pauses = [0, 200, 1_000, 2_000];
-/** A server that ran this long has recovered: earlier crashes count no more. In ms. */
+/** Crashes count for this long. In ms. */
 const forgetAfterMs = 60_000;
+/** One that ran this long is started again without a pause: its clients wait, and nothing spins. In ms. */
+const ranWellMs = 5_000;
 
 /** Decides whether a server that died is started again here, or left to Swarm, which may choose another host. */
 export class CrashPolicy {
   #crashes: number[] = [];
 
   /**
-   * Counts a crash at `now` (monotonic ms).
+   * Counts a crash at `now` (monotonic ms) of a server that was started `ranMs` before.
    * @returns the pause in ms before the next start, or `undefined` to give up.
    */
-  crashed(now: number): number | undefined {
+  crashed(now: number, ranMs: number): number | undefined {
     this.#crashes = [...this.#crashes.filter((at) => now - at < forgetAfterMs), now];
-    return pauses[this.#crashes.length - 1];
+    const pauseMs = pauses[this.#crashes.length - 1];
+    return pauseMs !== undefined && ranMs >= ranWellMs ? 0 : pauseMs;
   }
 
   /** Crashes within the time that counts. */

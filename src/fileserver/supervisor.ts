@@ -225,25 +225,26 @@ export class Supervisor {
     address: string,
     create: (number: number, listenFd: number | undefined) => Instance,
   ): Promise<void> {
-    const { settings, holdPort } = this.#options;
+    const { settings, holdPort, clock } = this.#options;
     const crashes = new CrashPolicy();
     for (let number = 1; ; number += 1) {
       this.#held ??= holdPort(address, settings.port);
       const instance = create(number, this.#held?.fd);
       this.#instance = instance;
       if (this.#ending) instance.end(this.#ending);
+      const began = clock.monotonic();
       const ending = await instance.run();
       if (ending.kind === 'stop') return;
       if (ending.kind === 'fatal') throw new VolumeError(ending.code, ending.reason);
-      await this.#pauseBefore(ending, crashes);
+      await this.#pauseBefore(ending, crashes, clock.monotonic() - began);
     }
   }
 
   /** Before a server is started again. @throws VolumeError `unavailable` when it died too often for that. */
-  async #pauseBefore(ending: Again, crashes: CrashPolicy): Promise<void> {
+  async #pauseBefore(ending: Again, crashes: CrashPolicy, ranMs: number): Promise<void> {
     const { clock, log } = this.#options;
     if (ending.kind === 'regrace') return log.warn(`${ending.reason}: starting again without them`);
-    const pauseMs = crashes.crashed(clock.monotonic());
+    const pauseMs = crashes.crashed(clock.monotonic(), ranMs);
     if (pauseMs === undefined) {
       throw new VolumeError(
         'unavailable',

@@ -73,7 +73,7 @@ export async function watchAnswers(options: HealthOptions, end: EndOnce): Promis
       await pause(options.probeIntervalMs);
     } catch (error) {
       // Refused at once, it says no more than after the whole time.
-      await pause(options.probeTimeoutMs - (clock.monotonic() - began));
+      await pause(Math.max(0, options.probeTimeoutMs - (clock.monotonic() - began)));
       const after = life();
       if (before === 'stopped' || after === 'stopped') {
         lifeless = 0;

@@ -24,7 +24,7 @@ describe('the epoch that ganesha tells its clients', () => {
 describe('after a crash', () => {
   it('the server starts again at once, then after pauses, then no more', () => {
     const policy = new CrashPolicy();
-    expect([0, 1, 2, 3, 4].map((at) => policy.crashed(at * 5_000))).toEqual([
+    expect([0, 1, 2, 3, 4].map((at) => policy.crashed(at * 5_000, 1_000))).toEqual([
       0,
       200,
       1_000,
@@ -33,11 +33,16 @@ describe('after a crash', () => {
     ]);
   });
 
-  it('one that ran for a minute has recovered', () => {
+  it('one that served for a while meanwhile need not pause, but is not started for ever', () => {
     const policy = new CrashPolicy();
-    policy.crashed(0);
-    policy.crashed(1_000);
-    expect(policy.crashed(70_000)).toBe(0);
+    expect([0, 1, 2, 3, 4].map((at) => policy.crashed(at * 10_000, 9_000))).toEqual([0, 0, 0, 0, undefined]);
+  });
+
+  it('crashes of more than a minute ago do not count', () => {
+    const policy = new CrashPolicy();
+    policy.crashed(0, 0);
+    policy.crashed(1_000, 0);
+    expect(policy.crashed(70_000, 0)).toBe(0);
   });
 });
 
