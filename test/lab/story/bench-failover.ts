@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createVolume, removeVolume, serverHost, whole } from '../fixture.ts';
 import type { Lab } from '../tool/lab.ts';
 import { Appender } from './appender.ts';
@@ -100,6 +101,9 @@ export async function powerCuts(
   return series;
 }
 
+/** ms between two kills: a server that dies five times within a minute is given up, which is another event. */
+const betweenKillsMs = 16_000;
+
 /** ganesha alone is killed: the longest time that anybody goes without an acknowledged write. */
 export async function processKills(
   lab: Lab,
@@ -111,6 +115,7 @@ export async function processKills(
   const load = await startLoad(lab);
   const { clients, appenders } = load;
   for (let run = 1; run <= runs; run++) {
+    if (run > 1) await sleep(betweenKillsMs);
     const server = await serverHost(lab, 'node1', volume);
     const at = Date.now();
     await lab.shOk(server, "pkill -KILL -f '[g]anesha.nfsd'");
