@@ -190,14 +190,18 @@ export class Supervisor {
     await this.#handOver(volume);
   }
 
-  /** After a planned stop the next server need not wait for the end of this container. Never fails: without, it waits. */
+  /**
+   * After a planned stop of a volume in use the next server need not wait for the end of this container. Never fails: without, it
+   * waits. Where nobody uses the volume there is no next one, only a standby that would attach the disk for nothing.
+   */
   async #handOver(volume: Mirror): Promise<void> {
     const { files, log } = this.#options;
-    if (this.#ending?.kind !== 'stop' || !this.#instance?.dead) return;
-    if (!isVdvs(this.#volumeSpec(volume).baseDriver)) return;
-    await files
-      .handOver()
-      .catch((error) => log.debug(`disk not handed over: ${toVolumeError(error).message}`));
+    if (this.#ending?.kind !== 'stop' || !this.#mounted || !this.#instance?.dead) return;
+    try {
+      if (isVdvs(this.#volumeSpec(volume).baseDriver)) await files.handOver();
+    } catch (error) {
+      log.debug(`disk not handed over: ${toVolumeError(error).message}`);
+    }
   }
 
   /** Waits for the disk with all done that can be done without it. @returns the address that this node has. */

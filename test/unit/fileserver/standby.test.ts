@@ -103,6 +103,7 @@ describe('a file server that serves', () => {
     const bench = new Bench();
     const ask = (epoch: number, stop: boolean) =>
       bench.store.txn([], [{ put: vfileKeys.move(volume), value: { v: 1, epoch, at: '', stop } }]);
+    await bench.putMount('n2', '10.0.0.2');
     await bench.start();
     await ask(1, false);
     await ask(7, true);

@@ -258,6 +258,8 @@ describe('a file server that is asked to stop', () => {
     await bench.start();
     await bench.stop();
     expect([bench.outcome, bench.process.ended]).toEqual(['stopped', true]);
+    // No server comes after it that would want the disk.
+    expect(bench.events).not.toContain('hand over');
   });
 
   it('does not wait long for a store that is out of reach', async () => {
