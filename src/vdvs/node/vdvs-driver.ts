@@ -115,6 +115,18 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
     return await volumes.open(id, Math.max(0, until - clock.monotonic()), parts.leaseSignal());
   };
 
+  /**
+   * The engine asks for a volume before it unmounts it, and does not unmount what is gone: a container that waits for the disk of a
+   * removed volume, or has given it back, would never be heard of again, and count among the users of the next volume of that name.
+   */
+  const forgetGone = (id: VolumeId) =>
+    serial(id, async () => {
+      const use = table.use(id);
+      if (!use || isLive(use) || (await client.get(id))) return;
+      log.info('what waited for a volume that is gone is taken away', { volume: renderVolumeName(id) });
+      await endUse.close(use);
+    });
+
   const encode = (name: string, view: VolumeView): DriverVolume => ({
     name,
     mountpoint: table.use(view.record)?.mountpoint ?? '',
@@ -218,6 +230,7 @@ export function createVdvsDriver(parts: VdvsDriverParts): VolumeDriver {
       if (!id) return undefined;
       const view = await client.get(id);
       remember(view);
+      if (!view && table.use(id)) await forgetGone(id);
       return view ? { ...encode(name, view), status: inspectStatus(view, deferred.reason(id)) } : undefined;
     },
 

@@ -155,6 +155,24 @@ describe('a volume whose containers run before its disk is there', () => {
     await nothingLeft();
   });
 
+  it('may be removed once it is given back: the engine asks for it before it unmounts, and nothing is left', async () => {
+    const { a, b } = world;
+    const onA = await a.mount('v', 'one');
+    await diskAt(onA);
+    writeFileSync(join(onA, handOverFile), '');
+    await untilDetached(b);
+    waitsAt(onA);
+    expect(await b.call('Remove', { Name: 'v' })).toEqual({ Err: '' });
+    // What it is told here keeps it from calling Unmount.
+    expect(await a.call('Get', { Name: 'v' })).toEqual({ Volume: null, Err: '' });
+    expect(mountsIn(world.dir)).toEqual([]);
+
+    await a.create('v', { attach: 'deferred' });
+    await diskAt(await a.mount('v', 'two'));
+    await a.unmount('v', 'two');
+    await nothingLeft();
+  });
+
   it('is not given back while another container of the host uses it', async () => {
     const { a, b } = world;
     const { onA, onB } = await heldByA();
