@@ -30,6 +30,8 @@ export interface Silence {
   of(volume: string, server: ServerStart): boolean;
   /** Monotonic ms of the last answer of any start but this; `undefined` when there was none, or this one has answered. */
   lastAnswerBefore(volume: string, server: ServerStart | undefined): number | undefined;
+  /** The start that has answered last. */
+  lastAnswered(volume: string): ServerStart | undefined;
   stop(): void;
 }
 
@@ -99,6 +101,7 @@ export function createSilence(parts: {
       const answered = followed.get(volume)?.answered;
       return answered && !sameStart(answered.server, server) ? answered.at : undefined;
     },
+    lastAnswered: (volume) => followed.get(volume)?.answered?.server,
     stop() {
       for (const volume of [...followed.keys()]) unfollow(volume);
     },

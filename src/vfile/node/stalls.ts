@@ -1,5 +1,5 @@
 import type { Clock } from '../../lib/clock.ts';
-import type { ServerStart, Serving } from './decide-target.ts';
+import { type ServerStart, type Serving, sameStart } from './decide-target.ts';
 import type { Silence } from './silence.ts';
 
 /** For how long this node is without a server in each failover of its volumes. */
@@ -12,13 +12,13 @@ export interface Stalls {
 
 /** @param resumed called when a node goes on with a new start of a server, with the ms for which it had none. */
 export function createStalls(parts: {
-  silence: Pick<Silence, 'lastAnswerBefore'>;
+  silence: Pick<Silence, 'lastAnswerBefore' | 'lastAnswered'>;
   clock: Clock;
   resumed: (volume: string, server: ServerStart, stallMs: number) => void;
 }): Stalls {
   const { silence, clock, resumed } = parts;
-  /** Since when each volume has had no server, monotonic ms. */
-  const lost = new Map<string, number>();
+  /** Since when each volume has had no server, monotonic ms, and which it had. */
+  const lost = new Map<string, { readonly at: number; readonly before: ServerStart | undefined }>();
 
   return {
     moving(volume, { serving, silent }) {
@@ -27,14 +27,15 @@ export function createStalls(parts: {
       const isGone = !silent && serving.known && !serving.server;
       const server = serving.known && !silent ? serving.server : undefined;
       const at = isGone ? clock.monotonic() : silence.lastAnswerBefore(volume, server);
-      if (at !== undefined) lost.set(volume, at);
+      if (at !== undefined) lost.set(volume, { at, before: silence.lastAnswered(volume) });
     },
     aimed(volume, server) {
-      const at = lost.get(volume);
+      const gone = lost.get(volume);
       lost.delete(volume);
-      // Back to the very start that it had before: this node was cut off, which is no failover.
-      const isNew = silence.lastAnswerBefore(volume, server) !== undefined;
-      if (isNew && at !== undefined) resumed(volume, server, Math.round(clock.monotonic() - at));
+      // Back to the very start that it had before: this node was cut off, which is no failover. The new one may have answered
+      // this node already.
+      if (!gone?.before || sameStart(gone.before, server)) return;
+      resumed(volume, server, Math.round(clock.monotonic() - gone.at));
     },
   };
 }
