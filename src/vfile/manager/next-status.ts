@@ -61,6 +61,29 @@ function withClients(o: Observed, record: FailoverRecord, now: Moment): Failover
   };
 }
 
+/**
+ * A failover that no manager saw begin: the leading one was lost with the server, and the standby waits for no manager. When the
+ * server was missed is not known, only since when another one serves.
+ */
+function unseenFailover(o: Observed, now: Moment): FailoverRecord | undefined {
+  const { server } = o;
+  const before = o.status?.server;
+  if (!server || !before || server.epoch <= before.epoch || o.mounts.length === 0) return undefined;
+  const { host: to, epoch, instance } = server;
+  const cause = 'seen only when it was over: no manager led meanwhile';
+  const record = {
+    at: server.since,
+    cause,
+    from: hostOf(o, before.node),
+    to,
+    durationMs: 0,
+    epoch,
+    instance,
+  };
+  const by = takenOverBy(o, record, server);
+  return withClients(o, { ...record, ...(by ? { by } : {}) }, now);
+}
+
 /** The record of the last failover: opened when a server that served is missed, closed when one serves again. */
 function nextFailover(o: Observed, plan: Plan, now: Moment): FailoverRecord | undefined {
   const last = o.status?.lastFailover;
@@ -79,7 +102,7 @@ function nextFailover(o: Observed, plan: Plan, now: Moment): FailoverRecord | un
     const decided = plan.kind === 'step' && plan.step.do === 'replaceTask';
     return withPhases(o, decided ? { ...record, cause: plan.reason } : record, now);
   }
-  if (!open) return last && withClients(o, last, now);
+  if (!open) return unseenFailover(o, now) ?? (last && withClients(o, last, now));
   const durationMs = Math.max(0, now.wall - Date.parse(last.at));
   if (o.server) {
     const by = takenOverBy(o, last, o.server);

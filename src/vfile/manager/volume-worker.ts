@@ -185,7 +185,9 @@ export class VolumeWorker {
       emit({ type: 'state', volume: name, from: before?.state, to, reason });
     }
     const { lastFailover } = status;
-    if (lastFailover?.durationMs !== undefined && before?.lastFailover?.durationMs === undefined) {
+    const known = before?.lastFailover;
+    const isNew = known?.durationMs === undefined || known.at !== lastFailover?.at;
+    if (lastFailover?.durationMs !== undefined && isNew) {
       emit({ type: 'failover', volume: name, record: lastFailover });
     }
   }

@@ -101,6 +101,22 @@ describe('the status of a volume', () => {
     expect(again.lastFailover).toEqual(ended.lastFailover);
   });
 
+  it('a failover that no manager saw leaves a record too, once', () => {
+    const served = nextStatus(observed({ server }), mounted, moment);
+    expect(served.lastFailover).toMatchObject({
+      at: started,
+      cause: expect.stringContaining('no manager led'),
+      ...{ from: 'n1', to: 'h2', by: 'new task', durationMs: 0, epoch: 4, instance: 1 },
+    });
+    const again = nextStatus(observed({ status: served, server }), mounted, moment);
+    expect(again.lastFailover).toEqual(served.lastFailover);
+    // A volume that is served for the first time, or again after it was stopped, or that nobody uses: none.
+    const { server: _before, ...stopped } = status;
+    for (const none of [observed({ status: stopped, server }), observed({ mounts: [], server })]) {
+      expect(nextStatus(none, mounted, moment)).not.toHaveProperty('lastFailover');
+    }
+  });
+
   it('a failover notes when a new server was ordered and when it had the claim', () => {
     const claim = { v: 1 as const, node: 'n2', epoch: 4, since: started };
     const begun = nextStatus(observed({ memory: { unservedSince: 60_000 } }), wait(0), moment);
