@@ -29,6 +29,12 @@ export function watchedHosts(lab: Pick<Lab, 'hostNames'>, kind: EventKind, host:
   return lab.hostNames.filter((name) => name !== host || !isOutage(kind) || kind === 'drain');
 }
 
+/**
+ * Events after which calls of the struck host's own clients may fail: they cannot follow a failover meanwhile and lose their locks.
+ * Without its engine a host has no plugin either; its containers, which the engine ends when it comes back, run on until then.
+ */
+const losesContact: readonly EventKind[] = ['cut', 'freeze', 'dockerd'];
+
 /** Whether an event ends the client on its host. */
 function endsClient(kind: EventKind): boolean {
   return kind === 'power' || kind === 'dockerd';
@@ -80,7 +86,7 @@ export async function playRound(
   const host = 'host' in target ? target.host : server;
   say(`round ${number}: ${describeRound(round)} (${host}; ${server} serves)`);
   const event = events[kind];
-  const regained = kind === 'cut' || kind === 'freeze' ? stage.contacts.lost(host) : undefined;
+  const regained = losesContact.includes(kind) ? stage.contacts.lost(host) : undefined;
   const at = Date.now();
   const struck = await event.strike(stage, host);
   if (!struck) {
