@@ -112,15 +112,23 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
     return closed;
   };
 
-  const mountDevice = async (grant: Grant, mount: LiveMount, signal: AbortSignal): Promise<void> => {
+  const requireFree = async (mountpoint: string): Promise<void> => {
+    await mkdir(mountpoint, { recursive: true });
+    if (!(await isMounted(mountpoint))) return;
+    throw new VolumeError('internal', `something is mounted at ${mountpoint} already`);
+  };
+
+  const mountDevice = async (
+    grant: Grant,
+    mount: LiveMount,
+    signal: AbortSignal,
+    free = requireFree(mount.mountpoint),
+  ): Promise<void> => {
     const { options, formatted, growing } = grant.record;
     // Before its users may see it as it should be, something has to be written.
     const unfinished = !formatted || growing === true;
     const readOnly = options.access === 'read-only';
-    await mkdir(mount.mountpoint, { recursive: true });
-    if (await isMounted(mount.mountpoint)) {
-      throw new VolumeError('internal', `something is mounted at ${mount.mountpoint} already`);
-    }
+    await free;
     await guard.protect(mount, mount.lease);
     try {
       await filesystems.mount(mount.device, mount.mountpoint, options.fstype, readOnly && !unfinished);
@@ -169,6 +177,9 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
     if (folder === undefined) {
       throw new VolumeError('invalid', `datastore ${grant.location.datastore} has no folder on this host`);
     }
+    // Beside the other program that has to be started.
+    const free = note ? undefined : requireFree(mountpointOf(id));
+    free?.catch(() => undefined);
     const device = await loops.open(join(folder, grant.location.file));
     try {
       parts.failAt?.('attach.opened');
@@ -187,7 +198,7 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
         inherited: new Map(),
       };
       if (!note) {
-        await mountDevice(grant, mount, signal);
+        await mountDevice(grant, mount, signal, free);
         return mount;
       }
       const { formatted, growing } = grant.record;

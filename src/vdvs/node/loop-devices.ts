@@ -1,5 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { readdir, realpath, stat } from 'node:fs/promises';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../lib/clock.ts';
 import { VolumeError } from '../../lib/errors.ts';
@@ -56,15 +56,13 @@ function isDirect(device: string): boolean {
  * reads them from there: so either direct I/O, or a folder mounted `sync`, and nothing in between.
  */
 export function createLoopDevices({ run, clock }: { run: Run; clock: Clock }): LoopDevices {
-  const all = async () => {
-    const names = await readdir('/sys/block');
-    return names
+  const all = () =>
+    readdirSync('/sys/block')
       .filter((name) => /^loop\d+$/.test(name))
       .flatMap((name) => {
         const file = backingFile(`/dev/${name}`);
         return file === undefined ? [] : [{ device: `/dev/${name}`, file }];
       });
-  };
 
   const released = async (device: string, file: string, waitMs: number) => {
     const until = clock.monotonic() + waitMs;
@@ -110,7 +108,7 @@ export function createLoopDevices({ run, clock }: { run: Run; clock: Clock }): L
           },
         );
       });
-      for (const earlier of (await all()).filter((one) => one.file === file)) {
+      for (const earlier of all().filter((one) => one.file === file)) {
         if (await close(earlier.device)) continue;
         throw new VolumeError('busy', `disk ${file} is still in use here as ${earlier.device}`);
       }
@@ -133,7 +131,7 @@ export function createLoopDevices({ run, clock }: { run: Run; clock: Clock }): L
     },
     async list(folder) {
       const real = await realpath(folder).catch(() => folder);
-      return (await all()).filter(({ file }) => file.startsWith(`${real}/`));
+      return all().filter(({ file }) => file.startsWith(`${real}/`));
     },
   };
 }

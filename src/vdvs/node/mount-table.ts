@@ -1,5 +1,5 @@
-import { renameSync, writeFileSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import type { Log } from '../../lib/log.ts';
@@ -127,7 +127,7 @@ export async function openMountTable(parts: { path: string; bootId: string; log:
       const all = [...uses.values()];
       const mounts = all.filter(isLive).map(plain);
       const waiting = all.filter((use) => !isLive(use)).map(plain);
-      await mkdir(dirname(parts.path), { recursive: true });
+      mkdirSync(dirname(parts.path), { recursive: true });
       // Needs to last over a crash of the process only: no sync, so no disk is waited for.
       writeFileSync(`${parts.path}.new`, JSON.stringify({ v: 1, bootId: parts.bootId, mounts, waiting }));
       renameSync(`${parts.path}.new`, parts.path);

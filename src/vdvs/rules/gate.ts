@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { Condition, Operation, Store, TxnResult } from '../../etcd/store.ts';
 import type { Clock } from '../../lib/clock.ts';
-import { VolumeError } from '../../lib/errors.ts';
+import { toVolumeError, VolumeError } from '../../lib/errors.ts';
 import { createKeyedQueue } from '../../lib/keyed-queue.ts';
 import { baseVolumePrefix, renderVolumeName } from '../names.ts';
 import type { VolumeId } from '../types.ts';
@@ -9,7 +9,7 @@ import { decideSize, decideTotal, requireAccess, requireGroup, type SizeWish } f
 import { groupOfName } from './group-names.ts';
 import { rulesKeys } from './keys.ts';
 import { type RulesRead, readRules } from './read-rules.ts';
-import { defaultGroup, type Group } from './types.ts';
+import { defaultGroup, type Group, type Rules } from './types.ts';
 import { chargedVolume, countDisks, readCharge } from './usage.ts';
 
 /** A change of a disk's size, and whose wish it is. */
@@ -35,13 +35,15 @@ export interface RulesGate {
     then: readonly Operation[],
     signal?: AbortSignal,
   ): Promise<TxnResult>;
-  /** Gives a volume to a node. @returns and @throws as above. */
+  /** Gives a volume to a node. @returns and @throws as above; also `not_found` for one of another group, `conflict` for a lease that is gone. */
   commitAttach(
     node: string,
     id: VolumeId,
     when: readonly Condition[],
     then: readonly Operation[],
   ): Promise<TxnResult>;
+  /** The rules as last seen here, for guesses that a commit proves right or wrong; `undefined` when there are none. */
+  remembered(): Rules | undefined;
 }
 
 /** What the gate needs. */
@@ -103,7 +105,15 @@ export function createRulesGate(parts: GateParts): RulesGate {
       // Nothing that the rules watch has changed since: the caller's own conditions do not hold.
       if (refused?.at === at) return refused.result;
       signal?.throwIfAborted();
-      const result = await store.txn([...when, ...read.unchanged, ...added.when], [...then, ...added.also]);
+      const result = await store
+        .txn([...when, ...read.unchanged, ...added.when], [...then, ...added.also])
+        .catch((thrown) => {
+          if (toVolumeError(thrown).code !== 'not_found') throw thrown;
+          // The lease that it was to hang on, not the volume: for users two different things.
+          throw new VolumeError('conflict', `volume ${renderVolumeName(id)}: the host’s lease is gone`, {
+            cause: thrown,
+          });
+        });
       if (result.done) return result;
       known = undefined;
       if (refused) await clock.sleep(randomInt(1, times.pauseMs));
@@ -170,6 +180,8 @@ export function createRulesGate(parts: GateParts): RulesGate {
   };
 
   return {
+    remembered: () => known?.rules,
+
     async commitSize(change, when, then, signal) {
       const decide = async (read: RulesRead): Promise<Addition> => {
         const group = await payer(read, change);

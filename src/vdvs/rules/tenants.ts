@@ -4,7 +4,7 @@ import type { VolumeId, VolumeRecord } from '../types.ts';
 import { groupOfNode, requireCreate, requireGroup } from './decide.ts';
 import { groupOfName, internalName, plainName, requirePlain } from './group-names.ts';
 import { readRules } from './read-rules.ts';
-import { hostDatastoreName } from './types.ts';
+import { hostDatastoreName, type Rules } from './types.ts';
 
 /** What names mean for a node: its group's volumes and no others. */
 export interface Tenants {
@@ -14,6 +14,8 @@ export interface Tenants {
    * @throws VolumeError `denied` for a node that is locked out, `invalid` for a name that nobody can have.
    */
   resolve(node: string, named: VolumeId, use?: 'remove'): Promise<VolumeId>;
+  /** As `resolve`, by rules that may have changed since, without a look at the store; `undefined` when they name no volume. */
+  guess(node: string, named: VolumeId): VolumeId | undefined;
   /** As `resolve` for a new volume and the source in its options. */
   resolveNew(
     node: string,
@@ -45,9 +47,28 @@ export function plainView<T extends VolumeView | Grant>(view: T): T {
   return { ...view, record: plainRecord(view.record) };
 }
 
-/** Names over the rules in the store. */
-export function createTenants({ store, hostDatastore }: { store: Store; hostDatastore: string }): Tenants {
+/**
+ * Names over the rules in the store.
+ * @param remembered the rules as last seen, see `RulesGate`.
+ */
+export function createTenants({
+  store,
+  hostDatastore,
+  remembered,
+}: {
+  readonly store: Store;
+  readonly hostDatastore: string;
+  readonly remembered: () => Rules | undefined;
+}): Tenants {
   return {
+    guess(node, named) {
+      if (named.name.includes('+')) return undefined;
+      if (groupOfName(named.name) === undefined) return named;
+      const rules = remembered();
+      const group = rules && groupOfNode(rules, node);
+      return group && { datastore: named.datastore, name: internalName(group.id, named.name) };
+    },
+
     async resolve(node, named, use) {
       requirePlain(named);
       // Any node may have to serve it, whether it has a group or not.

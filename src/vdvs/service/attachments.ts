@@ -31,12 +31,20 @@ export interface Attachments {
     id: VolumeId,
     request: AttachRequest,
     signal: AbortSignal,
-    early?: Promise<VolumeState>,
+    early?: VolumeState,
   ): Promise<Grant>;
   /**
-   * A volume's records ahead of an attach, while it is found out whether that is the volume that is meant; as remembered, when
-   * this service has just taken it back.
+   * As `attach`, of what is only probably the volume that is meant, and only if it is nobody's and was given back as it should
+   * be: a store that has it otherwise, and rules that mean another volume, refuse it.
+   * @returns `undefined` when nothing was done.
    */
+  attachFree(
+    caller: Caller,
+    id: VolumeId,
+    request: Pick<AttachRequest, 'lease'>,
+    state: VolumeState,
+  ): Promise<Grant | undefined>;
+  /** A volume's records ahead of an attach; as remembered, when this service has just taken it back. */
   look(id: VolumeId): Promise<VolumeState>;
   /** Gives an attachment back; nothing happens when it is not the caller's with this epoch any more. */
   detach(caller: Caller, id: VolumeId, epoch: number, clean: boolean): Promise<void>;
@@ -77,7 +85,7 @@ export function createAttachments(parts: ServiceParts): Attachments {
   const take = async (
     caller: Caller,
     id: VolumeId,
-    request: AttachRequest,
+    request: Pick<AttachRequest, 'lease'>,
     { volume, attachment }: VolumeState,
     extent: string | undefined,
   ) => {
@@ -114,12 +122,7 @@ export function createAttachments(parts: ServiceParts): Attachments {
         // Any other failure may have done it all the same, and the new place be the disk by now: a sweep finds that out.
         const refused = ['denied', 'conflict', 'not_found'].includes(error.code);
         if (refused && extent !== undefined) await leaving.discard(id, extent);
-        if (error.code !== 'not_found') throw error;
-        // The lease, not the volume: for users two different things.
-        throw new VolumeError(
-          'conflict',
-          `volume ${renderVolumeName(id)}: the lease of ${caller.host} is gone`,
-        );
+        throw error;
       });
     if (!done) {
       if (extent !== undefined) await leaving.discard(id, extent);
@@ -158,6 +161,17 @@ export function createAttachments(parts: ServiceParts): Attachments {
   return {
     look,
 
+    async attachFree(caller, id, request, state) {
+      const { volume, attachment } = state;
+      if (attachment || volume?.value.phase !== 'ready') return undefined;
+      if (volume.value.releasedEpoch < volume.value.epoch) return undefined;
+      return await take(caller, id, request, state, undefined).catch((thrown) => {
+        // By the rules as they are now, which say what is meant.
+        if (['denied', 'not_found'].includes(toVolumeError(thrown).code)) return undefined;
+        throw thrown;
+      });
+    },
+
     async attach(caller, id, request, signal, early) {
       const until = clock.monotonic() + request.waitMs;
       let ahead = early;
@@ -167,7 +181,7 @@ export function createAttachments(parts: ServiceParts): Attachments {
       let doubted = 0;
       for (;;) {
         signal.throwIfAborted();
-        const state = await (ahead ?? look(id));
+        const state = ahead ?? (await look(id));
         ahead = undefined;
         const { value, modRevision } = requireReady(id, state.volume);
         const held = state.attachment;

@@ -68,11 +68,13 @@ export function createHttpApi(parts: HttpApiParts): Express {
     const { lease, host, waitMs } = bodyOf(attachRequestSchema, request);
     const caller = { node: callerNode(request), host };
     const signal = untilGone(response);
-    const named = volumeOf(request);
-    const looked = attachments.look(named);
-    looked.catch(() => undefined);
+    const guessed = tenants.guess(caller.node, volumeOf(request));
+    const state = guessed && (await attachments.look(guessed));
+    signal.throwIfAborted();
+    const free = guessed && state && (await attachments.attachFree(caller, guessed, { lease }, state));
+    if (free) return void response.json(plainView(free));
     const id = await meant(request);
-    const early = id.name === named.name ? looked : undefined;
+    const early = id.name === guessed?.name ? state : undefined;
     response.json(plainView(await attachments.attach(caller, id, { lease, waitMs }, signal, early)));
   });
   app.post(`${one}/detach`, async (request, response) => {

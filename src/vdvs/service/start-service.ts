@@ -48,8 +48,9 @@ type ApiParts = Omit<VdvsServiceParts, 'identity' | 'host' | 'port'> & Pick<Serv
 export function createServiceApi(given: ApiParts): Express {
   const datastores = [...given.backends.keys()];
   const [hostDatastore = ''] = datastores;
-  const tenants = createTenants({ ...given, hostDatastore });
-  const parts: ServiceParts = { ...given, gate: createRulesGate({ ...given, hostDatastore }) };
+  const gate = createRulesGate({ ...given, hostDatastore });
+  const tenants = createTenants({ ...given, hostDatastore, remembered: gate.remembered });
+  const parts: ServiceParts = { ...given, gate };
   const volumes = createVolumes(parts);
   const snapshots = createSnapshots(parts);
   const removeVolume = async (id: VolumeId) => {

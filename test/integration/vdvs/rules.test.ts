@@ -134,6 +134,21 @@ describe('rules, enforced by three services over a real etcd', () => {
     expect(await vdvs('volume shortls --vmgroup=A')).not.toContain('db');
   });
 
+  it('gives a host that has changed its group the new one’s volume, whatever the services remember', async () => {
+    await w1.client.create(fast('v'), {});
+    await vdvs('vmgroup create --name=A --default-datastore=fast --vm-list=w2');
+    await w2.client.create(fast('v'), {});
+    for (const { client, lease } of [w1, w2]) {
+      const { epoch } = await client.attach(fast('v'), lease, 0);
+      await client.detach(fast('v'), epoch, true);
+    }
+    await vdvs('vmgroup vm add --name=A --vm-list=host-w1');
+    const grant = await attach(w1, 'v');
+    expect(grant.location.file).toMatch(/^[0-9a-f]{8}[+]v-flat.vmdk$/);
+    expect((await w3.client.get(fast('v')))?.attached).toBeUndefined();
+    await w1.client.detach(fast('v'), grant.epoch, true);
+  });
+
   it('does not let a host with volumes attached change its group, however fast it attaches', async () => {
     await w1.client.create(fast('v'), {});
     const { epoch } = await attach(w1, 'v');

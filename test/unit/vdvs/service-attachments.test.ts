@@ -155,6 +155,38 @@ describe('attachments of the vDVS service', () => {
     });
   });
 
+  describe('of a volume that is probably meant', () => {
+    const attachFree = async (who: typeof ann, lease: Lease) =>
+      service().attachments.attachFree(who, id, { lease: lease.id }, await service().attachments.look(id));
+
+    it('is given when it is free and was left clean', async () => {
+      expect(await attachFree(ann, annLease)).toBeUndefined();
+      await create();
+      expect(await attachFree(ann, annLease)).toMatchObject({ epoch: 1 });
+    });
+
+    it('is not given out of its holder’s hands, nor after a holder that was lost', async () => {
+      await create();
+      await attach(ann, annLease);
+      expect(await attachFree(bob, bobLease)).toBeUndefined();
+      await annLease.revoke();
+      await clock.settle();
+      expect(await attachFree(bob, bobLease)).toBeUndefined();
+    });
+
+    it('is not given by a look that is out of date, nor on a lease that is gone', async () => {
+      await create();
+      const early = await service().attachments.look(id);
+      const { epoch } = await attach(bob, bobLease);
+      const late = () => service(1).attachments.attachFree(ann, id, { lease: annLease.id }, early);
+      expect(await late()).toBeUndefined();
+      await service().attachments.detach(bob, id, epoch, true);
+      expect(await late()).toBeUndefined();
+      await annLease.revoke();
+      await expect(attachFree(ann, annLease)).rejects.toMatchObject({ code: 'conflict' });
+    });
+  });
+
   it('asks for a check after an unclean detach', async () => {
     await create();
     const { epoch } = await attach(ann, annLease);
@@ -365,7 +397,7 @@ describe('attachments of the vDVS service', () => {
     await annLease.revoke();
     await expect(attach(ann, annLease)).rejects.toMatchObject({
       code: 'conflict',
-      message: 'volume v@ds: the lease of ann is gone',
+      message: 'volume v@ds: the host’s lease is gone',
     });
     expect((await service().volumes.get(id)).attached).toBeUndefined();
   });

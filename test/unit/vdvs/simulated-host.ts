@@ -68,9 +68,11 @@ export class SimulatedHost {
     const caller = { node: this.name, host: this.name };
     const request = { lease: lease.id, waitMs: hostTimes.attachMs };
     const { signal } = new AbortController();
-    const grant: Grant = await this.#call((service) =>
-      service.attachments.attach(caller, id, request, signal),
-    );
+    const grant: Grant = await this.#call(async ({ attachments }) => {
+      const state = await attachments.look(id);
+      const free = await attachments.attachFree(caller, id, request, state);
+      return free ?? (await attachments.attach(caller, id, request, signal, state));
+    });
     this.guard();
     // The lease that it hangs on is not this host's any more: nothing is mounted under it.
     if (this.#lease !== lease || this.#mounted.has(key)) return;
