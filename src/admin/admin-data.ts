@@ -29,6 +29,15 @@ export interface EtcdMemberReport {
   readonly host: string | undefined;
   /** Whether it counts for the quorum; a new member has its vote as soon as it has all data. */
   readonly votes: boolean;
+  /** Whether it answers and knows a leader now. */
+  readonly answers: boolean;
+}
+
+/** What asking etcd for its members gave. */
+export interface EtcdView {
+  readonly cluster: ClusterView;
+  /** IDs of nodes whose members do not answer. */
+  readonly silent: ReadonlySet<string>;
 }
 
 /** What the API knows. */
@@ -81,13 +90,14 @@ export class AdminData {
   }
 
   /** etcd's members with the names of their hosts, or why they cannot be told. */
-  etcd(view: ClusterView): { members: EtcdMemberReport[]; problem?: string } {
-    if (!view.answers) return { members: [], problem: view.why };
+  etcd({ cluster, silent }: EtcdView): { members: EtcdMemberReport[]; problem?: string } {
+    if (!cluster.answers) return { members: [], problem: cluster.why };
     const hosts = new Map(this.nodes().map(({ node, host }) => [node, host]));
-    const members = view.members.map(({ nodeId: node, started, learner }) => ({
+    const members = cluster.members.map(({ nodeId: node, started, learner }) => ({
       node,
       host: hosts.get(node),
       votes: started && !learner,
+      answers: !silent.has(node),
     }));
     return { members: members.sort((a, b) => ((a.host ?? a.node) < (b.host ?? b.node) ? -1 : 1)) };
   }

@@ -3,12 +3,11 @@ import { TLSSocket } from 'node:tls';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import type { Registry } from 'prom-client';
 import { z } from 'zod';
-import type { ClusterView } from '../etcd/member/types.ts';
 import { errorTraits, toVolumeError, VolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { managerServerName, type NodeIdentity, type NodeIdentitySource } from '../lib/node-identity.ts';
 import type { MoveAsked } from '../vfile/move-volume.ts';
-import type { AdminData } from './admin-data.ts';
+import type { AdminData, EtcdView } from './admin-data.ts';
 
 /** What administrators may order; the leading manager carries it out, whichever was asked. */
 export interface AdminOrders {
@@ -25,7 +24,7 @@ export interface AdminServerParts {
   readonly data: AdminData;
   readonly orders: AdminOrders;
   /** etcd's members, asked for now. */
-  readonly etcd: () => Promise<ClusterView>;
+  readonly etcd: () => Promise<EtcdView>;
   readonly registry: Registry;
   readonly identity: NodeIdentitySource;
   /** 0 takes any free port. */

@@ -93,7 +93,11 @@ async function main(): Promise<void> {
     startAdminServer({
       data,
       orders,
-      etcd: () => members.view(2_000),
+      etcd: async () => {
+        const cluster = await members.view(2_000);
+        const silent = cluster.answers ? await members.silent(cluster.members, 2_000) : new Set<string>();
+        return { cluster, silent };
+      },
       registry,
       identity,
       port: settings.adminPort,

@@ -175,10 +175,14 @@ describe('etcd members of a Swarm', () => {
   });
 
   it('go on without one of them, and take it back', async () => {
+    const silent = async () => [...((await given.admin?.silent(await members(), 1_000)) ?? [])];
+    expect(await silent()).toEqual([]);
     await stop(nodes[0]);
     expect((await store().txn([], [{ put: '/test/b', value: { v: 1 } }])).done).toBe(true);
+    expect(await silent()).toEqual([nodes[0]]);
     start(nodes[0]);
     await voters(nodes);
+    await vi.waitFor(async () => expect(await silent()).toEqual([]), { timeout: 20_000, interval: 300 });
   });
 
   it('start a member again whose process died', async () => {

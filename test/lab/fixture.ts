@@ -48,7 +48,11 @@ export async function whole(lab: Lab, timeoutMs = 180_000): Promise<void> {
         if (running !== wanted) reasons.push(`service ${service}`);
       }
       if (services.length === 0) reasons.push('no manager answers');
-      if (reasons.length > 0) return { done: false, reason: reasons.join('; ') };
+      if (reasons.length > 0) {
+        // What was away may have taken a member of etcd along, which comes back later than its service's task.
+        seen.votes = false;
+        return { done: false, reason: reasons.join('; ') };
+      }
       for (const { name } of hosts) await lab.dockerOk(name, ['volume', 'ls', '-q']);
       const managers = hosts.filter(({ swarm }) => swarm === 'manager').map(({ name }) => name);
       const votes = seen.votes ? { done: true as const } : await etcdVotes(lab, managers);

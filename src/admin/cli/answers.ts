@@ -52,7 +52,15 @@ export const leaderAnswer = z.object({
 export const etcdAnswer = z.object({
   ...freshness,
   etcd: z.object({
-    members: z.array(z.object({ node: z.string(), host: z.string().optional(), votes: z.boolean() })),
+    members: z.array(
+      z.object({
+        node: z.string(),
+        host: z.string().optional(),
+        votes: z.boolean(),
+        // Managers of earlier versions do not say.
+        answers: z.boolean().default(true),
+      }),
+    ),
     problem: z.string().optional(),
   }),
 });

@@ -128,7 +128,10 @@ export function renderVolume(volume: VolumeShown): string {
 function showEtcd({ members, problem }: z.infer<typeof etcdAnswer>['etcd']): string {
   if (problem !== undefined) return `does not answer: ${problem}`;
   return members
-    .map(({ node, host, votes }) => `${host ?? node}${votes ? '' : ' (joining, no vote yet)'}`)
+    .map(({ node, host, votes, answers }) => {
+      const silent = answers ? '' : ' (does not answer)';
+      return `${host ?? node}${votes ? silent : ' (joining, no vote yet)'}`;
+    })
     .join(', ');
 }
 

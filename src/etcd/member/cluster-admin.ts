@@ -43,9 +43,11 @@ function memberOf(member: IMember): Member {
 
 /** Reads and changes the cluster's membership, through any member that answers. */
 export class ClusterAdmin {
+  readonly #options: ClusterAdminOptions;
   readonly #connections: EtcdConnections;
 
   constructor(options: ClusterAdminOptions) {
+    this.#options = options;
     this.#connections = new EtcdConnections({ ...options, requestTimeoutMs: timeoutMs });
   }
 
@@ -84,6 +86,25 @@ export class ClusterAdmin {
     } catch {
       return undefined;
     }
+  }
+
+  /** IDs of those nodes whose members do not answer or know no leader, each asked by itself; never rejects. */
+  async silent(members: readonly Member[], patienceMs: number): Promise<ReadonlySet<string>> {
+    const asked = members.map(async ({ nodeId, clientAddresses }) => {
+      const endpoints = async () => clientAddresses;
+      const own = new EtcdConnections({ ...this.#options, endpoints, requestTimeoutMs: patienceMs });
+      try {
+        const { leader } = await own.call({ what: 'status', repeatable: true }, (member, options) =>
+          member.maintenance.status(options),
+        );
+        return leader === '0' ? [nodeId] : [];
+      } catch {
+        return [nodeId];
+      } finally {
+        own.close();
+      }
+    });
+    return new Set((await Promise.all(asked)).flat());
   }
 
   /** Adds a member without a vote. An unknown outcome is thrown as `unavailable`; the next view shows it. */

@@ -32,9 +32,11 @@ describe('the admin API over mutual TLS', () => {
     identities: NodeIdentitySource[];
     ends: (() => void)[];
     etcd: ClusterView;
+    silent: Set<string>;
   } = {
     identities: [],
     ends: [],
+    silent: new Set(),
     etcd: {
       answers: true,
       clusterId: 'c',
@@ -154,7 +156,7 @@ describe('the admin API over mutual TLS', () => {
         withdrawMove: (volume) => withdrawMove({ store }, volume),
         resize: (volume, size) => resizeVolume({ store, growBase }, volume, size),
       },
-      etcd: async () => given.etcd,
+      etcd: async () => ({ cluster: given.etcd, silent: given.silent }),
       registry: metrics.registry,
       identity: manager,
       port: 0,
@@ -205,6 +207,8 @@ describe('the admin API over mutual TLS', () => {
     expect(one).toMatch(/Server: +host-m1 \(10\.0\.0\.1\), port \d+, epoch 3/);
     expect(one).toMatch(/Mounted on: +host-w1 \(10\.0\.0\.2\), 1 mount\(s\)/);
     expect(await vfile('status')).toMatch(/etcd: +host-m1, m2 \(joining, no vote yet\)/);
+    given.silent.add('m1');
+    expect(await vfile('status')).toMatch(/etcd: +host-m1 \(does not answer\), m2 \(joining/);
     given.etcd = { answers: false, why: 'no quorum' };
     expect(await vfile('status')).toMatch(/etcd: +does not answer: no quorum/);
     expect(await vfile('status')).toMatch(

@@ -4,14 +4,16 @@ import type { Look } from './wait.ts';
 
 const statusSchema = z.object({
   etcd: z.object({
-    members: z.array(z.object({ host: z.string().optional(), node: z.string(), votes: z.boolean() })),
+    members: z.array(
+      z.object({ host: z.string().optional(), node: z.string(), votes: z.boolean(), answers: z.boolean() }),
+    ),
     problem: z.string().optional(),
   }),
 });
 
 /**
- * Whether etcd has a voting member on each of `hosts` and no other. A member that has no vote yet replaces nobody: the loss
- * of another host may then be the loss of the quorum.
+ * Whether etcd has a voting member that answers on each of `hosts` and no other. A member that has no vote yet or does not run
+ * replaces nobody: the loss of another host may then be the loss of the quorum.
  */
 export async function etcdVotes(lab: Lab, hosts: readonly string[]): Promise<Look<void>> {
   const [asked] = hosts;
@@ -23,7 +25,9 @@ export async function etcdVotes(lab: Lab, hosts: readonly string[]): Promise<Loo
   );
   if (exitCode !== 0) return { done: false, reason: `vfile status: ${stderr.trim()}` };
   const { members, problem } = statusSchema.parse(JSON.parse(stdout)).etcd;
-  const voters = members.filter(({ votes }) => votes).map(({ host, node }) => host ?? node);
+  const voters = members
+    .filter(({ votes, answers }) => votes && answers)
+    .map(({ host, node }) => host ?? node);
   if (members.length === hosts.length && hosts.every((host) => voters.includes(host))) {
     return { done: true, value: undefined };
   }
