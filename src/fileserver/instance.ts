@@ -268,20 +268,19 @@ export class Instance {
 
   /**
    * The planned end. The clients are told that the server goes, so that they park; until then they find the socket that is held.
-   * ganesha is killed: what it has answered is with the kernel, which writes it out, and its end in order takes longer.
+   * ganesha is killed: what it has answered is with the kernel, which writes it out when the disk is unmounted, and its end in
+   * order takes longer.
    */
   async #stop(): Promise<void> {
-    const { settings, clock, files, log, publication } = this.#options;
-    // Begins now, so that little is left to be written when the disk is unmounted.
-    const synced = files
-      .sync(settings.stopTimeoutMs)
-      .catch((error) => log.warn(toVolumeError(error).message));
-    const told = 'taking back the server record';
-    await withDeadline(clock, withdrawTimeoutMs, told, publication.settled()).catch((error) =>
-      log.warn(toVolumeError(error).message),
-    );
+    const { clock, log, publication } = this.#options;
+    const told = withDeadline(
+      clock,
+      withdrawTimeoutMs,
+      'taking back the server record',
+      publication.settled(),
+    ).catch((error) => log.warn(toVolumeError(error).message));
     await this.#kill();
-    await synced;
+    await told;
   }
 
   async #kill(): Promise<void> {

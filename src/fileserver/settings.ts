@@ -57,7 +57,6 @@ const environmentSchema = z.object({
   VFILE_CAPACITY_INTERVAL_MS: wholeNumber(1_000, 3_600_000).default(30_000),
   /** On a planned stop: time for the nodes to park their transports before the socket is closed. The next server starts meanwhile. */
   VFILE_PARK_MS: wholeNumber(0, 10_000).default(800),
-  VFILE_STOP_TIMEOUT_MS: wholeNumber(100, 60_000).default(5_000),
   VDVS_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
 });
 
@@ -87,7 +86,6 @@ export interface FileServerSettings {
   readonly writeProbeTimeoutMs: number;
   readonly capacityIntervalMs: number;
   readonly parkMs: number;
-  readonly stopTimeoutMs: number;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
 }
 
@@ -143,7 +141,6 @@ export function readFileServerSettings(
     writeProbeTimeoutMs: env.VFILE_WRITE_PROBE_TIMEOUT_MS,
     capacityIntervalMs: env.VFILE_CAPACITY_INTERVAL_MS,
     parkMs: env.VFILE_PARK_MS,
-    stopTimeoutMs: env.VFILE_STOP_TIMEOUT_MS,
     logLevel: env.VDVS_LOG_LEVEL,
   });
 }

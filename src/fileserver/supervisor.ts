@@ -82,8 +82,7 @@ export class Supervisor {
       stop.removeEventListener('abort', onStop);
       volume.stop();
       nodes.stop();
-      const dead = this.#instance?.dead ?? true;
-      await giveUp({ leases, dead, clock, log });
+      await this.#letGo(leases);
       // Who is not parked yet would be refused, and wait. The next server need not wait for this one to end.
       if (this.#ending?.kind === 'stop' && this.#mounted) await clock.sleep(settings.parkMs);
       this.#held?.close();
@@ -187,7 +186,14 @@ export class Supervisor {
       publication.stop();
     }
     this.#mounted = swarm.mounted;
-    await this.#handOver(volume);
+    // The next server claims as soon as it has the disk.
+    await Promise.all([this.#letGo(leases), this.#handOver(volume)]);
+  }
+
+  /** Gives the leases up, once. */
+  async #letGo(leases: Lease[]): Promise<void> {
+    const { clock, log } = this.#options;
+    await giveUp({ leases: leases.splice(0), dead: this.#instance?.dead ?? true, clock, log });
   }
 
   /**

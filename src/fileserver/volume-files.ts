@@ -35,8 +35,6 @@ export interface VolumeFiles {
   writeConfig(text: string): Promise<void>;
   /** Size and use of the file system in bytes. */
   capacity(): Promise<{ size: number; used: number }>;
-  /** Asks the kernel to write everything to the disk. */
-  sync(timeoutMs: number): Promise<void>;
   /** Lets vDVS take the disk away now; see `handOverName`. Nothing on it may be open any more. */
   handOver(): Promise<void>;
 }
@@ -76,9 +74,6 @@ export function openVolumeFiles(options: {
     capacity: async () => {
       const { bsize, blocks, bfree } = await statfs(exportRoot);
       return { size: blocks * bsize, used: (blocks - bfree) * bsize };
-    },
-    sync: async (timeoutMs) => {
-      await runProgram('sync', ['-f', join(exportRoot, '.')], { timeoutMs });
     },
     handOver: () => writeFile(join(exportRoot, handOverName), ''),
   };

@@ -1,5 +1,5 @@
 import express, { type ErrorRequestHandler, type Express, type Request } from 'express';
-import { errorTraits, toVolumeError, VolumeError } from '../../lib/errors.ts';
+import { type ErrorCode, errorTraits, toVolumeError, VolumeError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import {
   apiPrefix,
@@ -28,6 +28,12 @@ export interface HttpApiParts {
   readonly disks: DiskOperations;
   readonly names: DiskNames;
   readonly log: Log;
+}
+
+/** Those who wait for a disk are told `busy` again and again: not worth a line each. */
+function levelOf(code: ErrorCode): 'error' | 'info' | 'debug' {
+  if (code === 'internal') return 'error';
+  return code === 'busy' ? 'debug' : 'info';
 }
 
 /** The vDVS service's HTTP API. The caller is who its certificate says, whatever the request says. */
@@ -98,8 +104,7 @@ export function createHttpApi(parts: HttpApiParts): Express {
   });
   const onError: ErrorRequestHandler = (thrown, request, response, _next) => {
     const error = toVolumeError(thrown);
-    const level = error.code === 'internal' ? 'error' : 'info';
-    log[level]('request failed', {
+    log[levelOf(error.code)]('request failed', {
       request: `${request.method} ${request.path}`,
       code: error.code,
       error: error.message,

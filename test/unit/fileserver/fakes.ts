@@ -228,7 +228,6 @@ export class Bench {
         this.config = text;
       },
       capacity: async () => this.capacity,
-      sync: async () => void this.events.push('sync'),
       handOver: async () => void this.events.push('hand over'),
     };
   }

@@ -244,7 +244,7 @@ describe('a file server that is asked to stop', () => {
     await bench.putMount('n2', '10.0.0.2');
     await bench.start();
     await bench.stop();
-    expect(bench.events.slice(3)).toEqual(['published', 'sync', 'withdrawn', 'kill', 'hand over']);
+    expect(bench.events.slice(3)).toEqual(['published', 'kill', 'withdrawn', 'hand over']);
     expect(await bench.value('claim')).toBeUndefined();
     await bench.clock.advance(799);
     expect(bench.outcome).toBe('running');
