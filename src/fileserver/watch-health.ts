@@ -74,6 +74,7 @@ export async function watchAnswers(options: HealthOptions, end: EndOnce): Promis
     } catch (error) {
       // Refused at once, it says no more than after the whole time.
       await pause(Math.max(0, options.probeTimeoutMs - (clock.monotonic() - began)));
+      if (end.signal.aborted) return;
       const after = life();
       if (before === 'stopped' || after === 'stopped') {
         lifeless = 0;
