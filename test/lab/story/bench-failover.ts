@@ -2,14 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createVolume, removeVolume, serverHost, whole } from '../fixture.ts';
 import type { Lab } from '../tool/lab.ts';
 import { Appender } from './appender.ts';
-import { longestStall, type RunConditions } from './check-run.ts';
+import { longestCall, type RunConditions } from './check-run.ts';
 import { Clients } from './clients.ts';
 
 /** ms of each run, and what was wrong with what the clients wrote. */
 export interface FailoverSeries {
   /** Without an acknowledged write of a file that was open, on the host where it was longest. */
   readonly times: number[];
-  /** The same of clients that open their files anew and take turns under locks. */
+  /** The longest call of clients that open their files anew and take turns under locks, waits for others' turns left out. */
   readonly opened: number[];
   readonly problems: string[];
 }
@@ -121,13 +121,13 @@ export async function processKills(
     await lab.shOk(server, "pkill -KILL -f '[g]anesha.nfsd'");
     await clients.progress(hosts, 8, 120_000);
     const gaps = await Promise.all(appenders.map((appender) => appender.longestGap(at)));
-    const stalls = await Promise.all(hosts.map(async (host) => longestStall(await clients.diary(host), at)));
+    const stalls = await Promise.all(hosts.map(async (host) => longestCall(await clients.diary(host), at)));
     const ms = Math.max(...gaps);
     const anew = Math.max(...stalls.map((stall) => stall ?? Number.POSITIVE_INFINITY));
     series.times.push(ms);
     series.opened.push(anew);
     say(
-      `ganesha killed ${run}/${runs} on ${server}: nobody writes for ${ms.toFixed(0)} ms, opens anew and takes locks for ${anew.toFixed(0)} ms`,
+      `ganesha killed ${run}/${runs} on ${server}: nobody writes for ${ms.toFixed(0)} ms, opens anew or takes a free lock for ${anew.toFixed(0)} ms`,
     );
   }
   await clients.stop(hosts);
