@@ -8,7 +8,8 @@ import { Clients } from './clients.ts';
 import { LostContacts } from './lost-contacts.ts';
 
 const volume = 'bench-events';
-const calmMs = 3_000;
+/** ms before each event. A server that dies five times within a minute is given up, which is another event. */
+const calm = (kind: EventKind): number => (kind.startsWith('ganesha') ? 10_000 : 3_000);
 
 /** ms of each run, and what was wrong with what the clients wrote. */
 export interface EventSeries {
@@ -102,7 +103,7 @@ export async function eventStalls(
       series.problems.push(...(await appenders.start()));
       const server = await serverHost(lab, 'node1', volume);
       const host = hosts.find((name) => (name === server) === (on === 'server')) ?? server;
-      const round = { number, calmMs, kind, target: { host }, holdMs } as const;
+      const round = { number, calmMs: calm(kind), kind, target: { host }, holdMs } as const;
       const { result, findings } = await playRound(stage, round);
       series.problems.push(...findings);
       if (!result) continue;
