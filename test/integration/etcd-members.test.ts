@@ -107,6 +107,7 @@ describe('etcd members of a Swarm', () => {
       VFILE_ETCD_HEARTBEAT_MS: '50',
       VFILE_ETCD_ELECTION_MS: '500',
       VFILE_ETCD_DEPARTED_SECONDS: '5',
+      VFILE_ETCD_LINGER_MS: '0',
       VFILE_ETCD_HOSTS_FILE: hostsFile,
       VFILE_ETCD_LOG_LEVEL: process.env.VERBOSE ? 'warn' : 'error',
     };

@@ -65,6 +65,7 @@ class EtcdRun {
     const unfollow = identities.onChange((identity) => this.#certificateChanged(identity, over));
     try {
       await this.#attend(AbortSignal.any([signal, over.signal]));
+      if (signal.aborted) await this.#linger(over.signal);
     } finally {
       unfollow();
       this.#own.close();
@@ -74,6 +75,13 @@ class EtcdRun {
     const how = await ended;
     if (signal.aborted) log.info('etcd stopped', { how });
     else log.warn('etcd ended', { how, why: this.#restart ?? 'by itself; see its last lines above' });
+  }
+
+  async #linger(over: AbortSignal): Promise<void> {
+    const { clock, log, settings } = this.#options;
+    if (settings.lingerMs > 0)
+      log.info('asked to stop: going on for those who stop too', { ms: settings.lingerMs });
+    await clock.sleep(settings.lingerMs, over).catch(() => undefined);
   }
 
   async #attend(signal: AbortSignal): Promise<void> {
@@ -138,7 +146,11 @@ class EtcdRun {
   }
 }
 
-/** Runs etcd until it ends, must be started anew, or the signal is aborted; it has ended when this resolves. */
+/**
+ * Runs etcd until it ends, must be started anew, or the signal is aborted; it has ended when this resolves. After the signal it
+ * goes on for `lingerMs`: when a node is drained all of its tasks are told to stop at once, and its file servers hand over
+ * through this member.
+ */
 export async function runEtcd(options: EtcdRunOptions, signal: AbortSignal): Promise<void> {
   const { settings, identity, log, start, address, dataDir, run } = options;
   const version = await readEtcdVersion(run, settings.binary);

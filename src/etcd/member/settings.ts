@@ -28,6 +28,7 @@ const schema = z.object({
   VFILE_ETCD_COMPACTION_MINUTES: whole(1, 10_080).default(60),
   VFILE_ETCD_DEPARTED_SECONDS: whole(5, 86_400).default(60),
   VFILE_ETCD_JOIN_SECONDS: whole(10, 86_400).default(120),
+  VFILE_ETCD_LINGER_MS: whole(0, 15_000).default(3_000),
   VFILE_ETCD_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('warn'),
   VFILE_CERTIFICATES: path.default('/run/swarm/certificates'),
   VFILE_DOCKER_SOCKET: path.default('/var/run/docker.sock'),
@@ -64,6 +65,8 @@ export interface MemberSettings {
   readonly departedMs: number;
   /** A member that was added but did not come up is removed after this time, so that others can join. */
   readonly joinMs: number;
+  /** So long the member goes on after it was told to stop; see `runEtcd`. */
+  readonly lingerMs: number;
   /** etcd's own log level; `level` is the supervisor's. */
   readonly logLevel: string;
   readonly level: 'debug' | 'info' | 'warn' | 'error';
@@ -101,6 +104,7 @@ export function readMemberSettings(env: Readonly<Record<string, string | undefin
     compactionMinutes: s.VFILE_ETCD_COMPACTION_MINUTES,
     departedMs: s.VFILE_ETCD_DEPARTED_SECONDS * 1_000,
     joinMs: s.VFILE_ETCD_JOIN_SECONDS * 1_000,
+    lingerMs: s.VFILE_ETCD_LINGER_MS,
     logLevel: s.VFILE_ETCD_LOG_LEVEL,
     level: s.VDVS_LOG_LEVEL,
     certificates: s.VFILE_CERTIFICATES,
