@@ -95,7 +95,7 @@ export class PretendedLab {
   }
 
   #vfileStatus(): string {
-    const members = this.hostNames.map((host) => ({ host, node: host, votes: true }));
+    const members = this.hostNames.map((host) => ({ host, node: host, votes: true, answers: true }));
     return JSON.stringify({ etcd: { members } });
   }
 
