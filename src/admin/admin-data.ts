@@ -36,8 +36,8 @@ export interface EtcdMemberReport {
 /** What asking etcd for its members gave. */
 export interface EtcdView {
   readonly cluster: ClusterView;
-  /** IDs of nodes whose members do not answer. */
-  readonly silent: ReadonlySet<string>;
+  /** IDs of the members that answer and know a leader. */
+  readonly healthy: ReadonlySet<string>;
 }
 
 /** What the API knows. */
@@ -90,14 +90,14 @@ export class AdminData {
   }
 
   /** etcd's members with the names of their hosts, or why they cannot be told. */
-  etcd({ cluster, silent }: EtcdView): { members: EtcdMemberReport[]; problem?: string } {
+  etcd({ cluster, healthy }: EtcdView): { members: EtcdMemberReport[]; problem?: string } {
     if (!cluster.answers) return { members: [], problem: cluster.why };
     const hosts = new Map(this.nodes().map(({ node, host }) => [node, host]));
-    const members = cluster.members.map(({ nodeId: node, started, learner }) => ({
+    const members = cluster.members.map(({ id, nodeId: node, started, learner }) => ({
       node,
       host: hosts.get(node),
       votes: started && !learner,
-      answers: !silent.has(node),
+      answers: healthy.has(id),
     }));
     return { members: members.sort((a, b) => ((a.host ?? a.node) < (b.host ?? b.node) ? -1 : 1)) };
   }

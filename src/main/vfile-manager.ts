@@ -95,8 +95,7 @@ async function main(): Promise<void> {
       orders,
       etcd: async () => {
         const cluster = await members.view(2_000);
-        const silent = cluster.answers ? await members.silent(cluster.members, 2_000) : new Set<string>();
-        return { cluster, silent };
+        return { cluster, healthy: await members.healthy(cluster.answers ? cluster.members : []) };
       },
       registry,
       identity,

@@ -56,11 +56,12 @@ describe('etcd members of a Swarm', () => {
     ? createLog({ level: 'debug', process: 'test', maxSizeMb: 1, maxFiles: 1, maxAgeDays: 1 })
     : silentLog;
 
-  const start = (node: string): void => {
+  const start = (node: string, more: Record<string, string> = {}): void => {
     const identity = identities.get(node);
     if (!identity) throw new Error(`no identity of ${node}`);
     const settings = readMemberSettings({
       ...given.env,
+      ...more,
       VFILE_ETCD_DATA: join(dir, node, 'data'),
       VFILE_ETCD_PRIVATE: join('/dev/shm', dir.slice(dir.lastIndexOf('/') + 1), node),
     });
@@ -85,6 +86,12 @@ describe('etcd members of a Swarm', () => {
   const members = async (): Promise<readonly Member[]> => {
     const view = await given.admin?.view(4_000);
     return view?.answers ? view.members : expect.fail(view?.why ?? 'no view');
+  };
+  /** Nodes whose members do not answer. */
+  const silent = async (): Promise<string[]> => {
+    const all = await members();
+    const healthy = (await given.admin?.healthy(all)) ?? expect.fail('no admin');
+    return all.filter(({ id }) => !healthy.has(id)).map(({ nodeId }) => nodeId);
   };
   const voters = async (wanted: readonly string[]): Promise<void> => {
     await vi.waitFor(
@@ -176,7 +183,6 @@ describe('etcd members of a Swarm', () => {
   });
 
   it('go on without one of them, and take it back', async () => {
-    const silent = async () => [...((await given.admin?.silent(await members(), 1_000)) ?? [])];
     expect(await silent()).toEqual([]);
     await stop(nodes[0]);
     expect((await store().txn([], [{ put: '/test/b', value: { v: 1 } }])).done).toBe(true);
@@ -184,6 +190,20 @@ describe('etcd members of a Swarm', () => {
     start(nodes[0]);
     await voters(nodes);
     await vi.waitFor(async () => expect(await silent()).toEqual([]), { timeout: 20_000, interval: 300 });
+  });
+
+  it('go on for a while when they are told to stop, for those who stop too', async () => {
+    await stop(nodes[0]);
+    start(nodes[0], { VFILE_ETCD_LINGER_MS: '6000' });
+    await voters(nodes);
+    await vi.waitFor(async () => expect(await silent()).toEqual([]), { timeout: 20_000, interval: 300 });
+    const told = performance.now();
+    const stopped = stop(nodes[0]);
+    expect(await silent()).toEqual([]);
+    await stopped;
+    expect(performance.now() - told).toBeGreaterThan(5_900);
+    start(nodes[0]);
+    await voters(nodes);
   });
 
   it('start a member again whose process died', async () => {

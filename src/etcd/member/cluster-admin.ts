@@ -88,20 +88,15 @@ export class ClusterAdmin {
     }
   }
 
-  /** IDs of those nodes whose members do not answer or know no leader, each asked by itself; never rejects. */
-  async silent(members: readonly Member[], patienceMs: number): Promise<ReadonlySet<string>> {
-    const asked = members.map(async ({ nodeId, clientAddresses }) => {
-      const endpoints = async () => clientAddresses;
-      const own = new EtcdConnections({ ...this.#options, endpoints, requestTimeoutMs: patienceMs });
+  /** IDs of those members that answer and know a leader, each asked by itself; never rejects. */
+  async healthy(members: readonly Member[]): Promise<ReadonlySet<string>> {
+    const asked = members.map(async ({ id, clientAddresses }) => {
+      if (clientAddresses.length === 0) return [];
+      const one = new ClusterAdmin({ ...this.#options, endpoints: async () => clientAddresses });
       try {
-        const { leader } = await own.call({ what: 'status', repeatable: true }, (member, options) =>
-          member.maintenance.status(options),
-        );
-        return leader === '0' ? [nodeId] : [];
-      } catch {
-        return [nodeId];
+        return (await one.status())?.memberId === id ? [id] : [];
       } finally {
-        own.close();
+        one.close();
       }
     });
     return new Set((await Promise.all(asked)).flat());

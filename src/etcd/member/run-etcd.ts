@@ -12,7 +12,7 @@ import type { MemberStep } from './plan-member.ts';
 import { peerUrlOf, renderFlags } from './render-flags.ts';
 import type { MemberSettings } from './settings.ts';
 import type { Surroundings } from './surroundings.ts';
-import type { Manager, Member } from './types.ts';
+import type { Manager } from './types.ts';
 import { Upkeep } from './upkeep.ts';
 
 /** What one run of etcd needs. */
@@ -92,7 +92,6 @@ class EtcdRun {
       settings,
       log,
       cluster: this.#all,
-      answers: (member) => this.#answers(member),
       managers: async () => {
         const nodes = await this.#options.swarm.nodes();
         return nodes.filter((node) => node.role === 'manager').map((node) => node.id);
@@ -132,17 +131,6 @@ class EtcdRun {
       },
       () => undefined,
     );
-  }
-
-  async #answers(member: Member): Promise<boolean> {
-    const { identities: identity, clock, log } = this.#options;
-    if (member.clientAddresses.length === 0) return false;
-    const admin = new ClusterAdmin({ identity, clock, log, endpoints: async () => member.clientAddresses });
-    try {
-      return (await admin.status())?.memberId === member.id;
-    } finally {
-      admin.close();
-    }
   }
 }
 

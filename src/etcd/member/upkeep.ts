@@ -3,7 +3,6 @@ import type { Log } from '../../lib/log.ts';
 import type { ClusterAdmin, OwnStatus } from './cluster-admin.ts';
 import { planUpkeep, trackUpkeep, type UpkeepStep, type UpkeepTimes } from './plan-upkeep.ts';
 import type { MemberSettings } from './settings.ts';
-import type { Member } from './types.ts';
 
 /** What one round of upkeep needs. */
 export interface UpkeepOptions {
@@ -13,8 +12,6 @@ export interface UpkeepOptions {
   readonly log: Log;
   /** All members. */
   readonly cluster: ClusterAdmin;
-  /** Whether the member at this address answers; asked only when a removal is at stake. */
-  readonly answers: (member: Member) => Promise<boolean>;
   /** The Swarm's managers, confirmed by its quorum. @throws when it does not answer. */
   readonly managers: () => Promise<readonly string[]>;
 }
@@ -44,7 +41,8 @@ export class Upkeep {
     const suspects =
       own?.leader &&
       members.some((m) => m.learner || !m.started || (managers && !managers.includes(m.nodeId)));
-    const healthy = suspects ? await this.#healthy(members) : new Set(members.map((member) => member.id));
+    // Each is asked only when a removal is at stake.
+    const healthy = suspects ? await cluster.healthy(members) : new Set(members.map((member) => member.id));
     this.#since = trackUpkeep(this.#since, { members, managers, healthy, now });
     const { departedMs, joinMs } = settings;
     const since = this.#since;
@@ -85,11 +83,6 @@ export class Upkeep {
       this.#options.log.debug('the Swarm does not answer', { why: toVolumeError(thrown).message });
       return undefined;
     }
-  }
-
-  async #healthy(members: readonly Member[]): Promise<Set<string>> {
-    const answers = await Promise.all(members.map((member) => this.#options.answers(member)));
-    return new Set(members.filter((_, index) => answers[index]).map((member) => member.id));
   }
 
   /** Says a thing once, not in each round. */

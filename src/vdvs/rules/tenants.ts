@@ -14,7 +14,10 @@ export interface Tenants {
    * @throws VolumeError `denied` for a node that is locked out, `invalid` for a name that nobody can have.
    */
   resolve(node: string, named: VolumeId, use?: 'remove'): Promise<VolumeId>;
-  /** As `resolve`, by rules that may have changed since, without a look at the store; `undefined` when they name no volume. */
+  /**
+   * As `resolve`, by rules that may have changed since, without a look at the store; `undefined` when they name no volume.
+   * @throws VolumeError `invalid` as above.
+   */
   guess(node: string, named: VolumeId): VolumeId | undefined;
   /** As `resolve` for a new volume and the source in its options. */
   resolveNew(
@@ -62,7 +65,7 @@ export function createTenants({
 }): Tenants {
   return {
     guess(node, named) {
-      if (named.name.includes('+')) return undefined;
+      requirePlain(named);
       if (groupOfName(named.name) === undefined) return named;
       const rules = remembered();
       const group = rules && groupOfNode(rules, node);

@@ -32,11 +32,11 @@ describe('the admin API over mutual TLS', () => {
     identities: NodeIdentitySource[];
     ends: (() => void)[];
     etcd: ClusterView;
-    silent: Set<string>;
+    healthy: Set<string>;
   } = {
     identities: [],
     ends: [],
-    silent: new Set(),
+    healthy: new Set(['m1', 'm2']),
     etcd: {
       answers: true,
       clusterId: 'c',
@@ -156,7 +156,7 @@ describe('the admin API over mutual TLS', () => {
         withdrawMove: (volume) => withdrawMove({ store }, volume),
         resize: (volume, size) => resizeVolume({ store, growBase }, volume, size),
       },
-      etcd: async () => ({ cluster: given.etcd, silent: given.silent }),
+      etcd: async () => ({ cluster: given.etcd, healthy: given.healthy }),
       registry: metrics.registry,
       identity: manager,
       port: 0,
@@ -207,7 +207,7 @@ describe('the admin API over mutual TLS', () => {
     expect(one).toMatch(/Server: +host-m1 \(10\.0\.0\.1\), port \d+, epoch 3/);
     expect(one).toMatch(/Mounted on: +host-w1 \(10\.0\.0\.2\), 1 mount\(s\)/);
     expect(await vfile('status')).toMatch(/etcd: +host-m1, m2 \(joining, no vote yet\)/);
-    given.silent.add('m1');
+    given.healthy.delete('m1');
     expect(await vfile('status')).toMatch(/etcd: +host-m1 \(does not answer\), m2 \(joining/);
     given.etcd = { answers: false, why: 'no quorum' };
     expect(await vfile('status')).toMatch(/etcd: +does not answer: no quorum/);
