@@ -40,11 +40,16 @@ for door in agent:1 docker:2375; do
   socat -t 86400 "UNIX-LISTEN:$socket,fork,backlog=128" "TCP:$LAB_MGMT_GUEST:${door#*:},connect-timeout=5" 2>/dev/null &
 done
 
-linux.uml "mem=$LAB_MEM" rootfstype=hostfs rootflags=/ rw init=/lab/src/init.sh \
-  "umid=$LAB_NAME" "uml_dir=/lab/host/uml/" \
-  "ubda=/lab/host/disk.cow,/lab/base.img" \
-  "vec0:transport=tap,ifname=$LAB_TAP,depth=128,gro=1,mac=$LAB_MAC" \
-  "vec1:transport=tap,ifname=$LAB_MGMT_TAP,depth=128,gro=1,mac=$LAB_MGMT_MAC" \
-  con=null con0=null,fd:1 con1=null ssl=null quiet random.trust_cpu=on \
-  "LAB_NAME=$LAB_NAME" "LAB_ADDRESS=$LAB_ADDRESS" "LAB_MGMT_GUEST=$LAB_MGMT_GUEST" "LAB_HOSTS=$LAB_HOSTS" \
-  </dev/null 2>&1 | { head -c 20000000 >>/lab/log/console.log; cat >/dev/null; }
+{
+  # The number of this subshell, whose place the kernel takes; `$$` would be its parent's.
+  kernel=$(exec sh -c 'echo "$PPID"')
+  perl /lab/src/tick.pl "$kernel" >/dev/null &
+  exec linux.uml "mem=$LAB_MEM" rootfstype=hostfs rootflags=/ rw init=/lab/src/init.sh \
+    "umid=$LAB_NAME" "uml_dir=/lab/host/uml/" \
+    "ubda=/lab/host/disk.cow,/lab/base.img" \
+    "vec0:transport=tap,ifname=$LAB_TAP,depth=128,gro=1,mac=$LAB_MAC" \
+    "vec1:transport=tap,ifname=$LAB_MGMT_TAP,depth=128,gro=1,mac=$LAB_MGMT_MAC" \
+    con=null con0=null,fd:1 con1=null ssl=null quiet random.trust_cpu=on \
+    "LAB_NAME=$LAB_NAME" "LAB_ADDRESS=$LAB_ADDRESS" "LAB_MGMT_GUEST=$LAB_MGMT_GUEST" "LAB_HOSTS=$LAB_HOSTS" \
+    </dev/null
+} 2>&1 | { head -c 20000000 >>/lab/log/console.log; cat >/dev/null; }
