@@ -15,6 +15,15 @@ export const placeholderName = '.vdvs-not-attached';
 export const handOverName = '.vdvs-hand-over';
 
 /**
+ * Made in the root of the disk and kept open, it tells vDVS when this container has ended, however that came: the disk goes to
+ * the next host at once, as with `handOverName`.
+ */
+export const inUseName = '.vdvs-in-use';
+
+/** Made in the root of the disk, it tells vDVS that the end of `inUseName` means nothing: no other host needs the disk. */
+export const keepName = '.vdvs-keep';
+
+/**
  * Whether the disk is there. Base volumes of other drivers never have the file. Whatever else the look finds wrong is for
  * those to say who use the disk.
  */

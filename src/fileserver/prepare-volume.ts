@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { VolumeError } from '../lib/errors.ts';
 import type { Run } from '../lib/exec.ts';
 import type { Log } from '../lib/log.ts';
-import { handOverName } from './attachment.ts';
+import { handOverName, inUseName, keepName } from './attachment.ts';
 import type { VolumeLayout } from './layout.ts';
 
 const markerSchema = z.object({ v: z.literal(1), volume: z.string() });
@@ -146,8 +146,8 @@ export async function prepareVolume(options: PrepareOptions): Promise<{ fsType: 
   if (options.readOnly && marked === volume) return { fsType: mount.type };
 
   await mkdir(layout.private, { recursive: true, mode: 0o700 });
-  // Nobody heeded it, or the disk went before it could be taken away.
-  await rm(join(layout.root, handOverName), { force: true });
+  // Nobody heeded them, or the disk went before they could be taken away.
+  for (const name of [handOverName, inUseName, keepName]) await rm(join(layout.root, name), { force: true });
   // A clone brings the records of its source's clients along, which are none of this volume's.
   if (marked !== volume) await rm(layout.recovery, { recursive: true, force: true });
   if (!(await exists(layout.recovery))) {

@@ -162,6 +162,7 @@ export class Supervisor {
       this.#endAll({ kind: 'stop' });
     };
     const unheed = volume.onChange(heed);
+    if (!readOnly) this.#holdDisk(volume);
     const unfollow = readOnly ? () => undefined : await files.followRecords();
     const onSwarmChange = (callback: () => void) => {
       const stops = [volume.onChange(callback), nodes.onChange(callback)];
@@ -196,15 +197,23 @@ export class Supervisor {
     await giveUp({ leases: leases.splice(0), dead: this.#instance?.dead ?? true, clock, log });
   }
 
+  /** Should this process be killed, the next server need not wait until Docker has taken the container apart. Never fails. */
+  #holdDisk(volume: Mirror): void {
+    const { files, log } = this.#options;
+    if (!isVdvs(this.#volumeSpec(volume).baseDriver)) return;
+    files.holdDisk().catch((error) => log.debug(`disk not held: ${toVolumeError(error).message}`));
+  }
+
   /**
    * After a planned stop of a volume in use the next server need not wait for the end of this container. Never fails: without, it
    * waits. Where nobody uses the volume there is no next one, only a standby that would attach the disk for nothing.
    */
   async #handOver(volume: Mirror): Promise<void> {
     const { files, log } = this.#options;
-    if (this.#ending?.kind !== 'stop' || !this.#mounted || !this.#instance?.dead) return;
+    if (this.#ending?.kind !== 'stop' || !this.#instance?.dead) return;
     try {
-      if (isVdvs(this.#volumeSpec(volume).baseDriver)) await files.handOver();
+      if (!isVdvs(this.#volumeSpec(volume).baseDriver)) return;
+      await (this.#mounted ? files.handOver() : files.keepDisk());
     } catch (error) {
       log.debug(`disk not handed over: ${toVolumeError(error).message}`);
     }

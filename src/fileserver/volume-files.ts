@@ -1,9 +1,9 @@
-import { rename, statfs, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, rename, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../lib/clock.ts';
 import { type Run, run } from '../lib/exec.ts';
 import type { Log } from '../lib/log.ts';
-import { handOverName, isAttached, receivesMounts } from './attachment.ts';
+import { handOverName, inUseName, isAttached, keepName, receivesMounts } from './attachment.ts';
 import { type VolumeLayout, volumeLayout } from './layout.ts';
 import { prepareVolume } from './prepare-volume.ts';
 import { type CleanedRecords, cleanRecoveryRecords, recordedClients } from './recovery-records.ts';
@@ -35,7 +35,11 @@ export interface VolumeFiles {
   writeConfig(text: string): Promise<void>;
   /** Size and use of the file system in bytes. */
   capacity(): Promise<{ size: number; used: number }>;
-  /** Lets vDVS take the disk away now; see `handOverName`. Nothing on it may be open any more. */
+  /** From now on vDVS takes the disk away when this process ends, however it does; see `inUseName`. */
+  holdDisk(): Promise<void>;
+  /** Takes `holdDisk` back: the disk stays until Docker has taken the container apart; see `keepName`. */
+  keepDisk(): Promise<void>;
+  /** Lets vDVS take the disk away now; see `handOverName`. Nothing else on it may be open any more. */
   handOver(): Promise<void>;
 }
 
@@ -51,6 +55,8 @@ export function openVolumeFiles(options: {
   const { exportRoot, configPath, host, clock, log } = options;
   const layout = volumeLayout(exportRoot);
   const runProgram: Run = run;
+  let held: Promise<FileHandle> | undefined;
+  const inRoot = (name: string) => join(exportRoot, name);
   return {
     layout,
     writeProbe: createWriteProbe({ path: layout.probe, clock }),
@@ -75,6 +81,16 @@ export function openVolumeFiles(options: {
       const { bsize, blocks, bfree } = await statfs(exportRoot);
       return { size: blocks * bsize, used: (blocks - bfree) * bsize };
     },
-    handOver: () => writeFile(join(exportRoot, handOverName), ''),
+    holdDisk: async () => {
+      held ??= open(inRoot(inUseName), 'w', 0o600);
+      await held;
+    },
+    keepDisk: async () => {
+      if (held) await writeFile(inRoot(keepName), '');
+    },
+    handOver: async () => {
+      await writeFile(inRoot(handOverName), '');
+      await (await held?.catch(() => undefined))?.close();
+    },
   };
 }

@@ -2,14 +2,21 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { handOverName } from '../../../src/fileserver/attachment.ts';
-import { handOverFile } from '../../../src/vdvs/node/hand-over.ts';
-import { isPlaceholder, mountAt, parseMountinfo } from '../../../src/vdvs/node/mountinfo.ts';
+import { isPlaceholder } from '../../../src/vdvs/node/mountinfo.ts';
 import { placeholderFile } from '../../../src/vdvs/node/placeholder.ts';
 import { startFakeEngine } from '../swarm/fake-engine.ts';
 import { loopsIn, mountsIn } from './clear-host.ts';
+import {
+  diskAt,
+  hasDisk,
+  heldByA,
+  mountsAt,
+  nothingLeft,
+  top,
+  untilDetached,
+  waitsAt,
+} from './deferred-volume.ts';
 import { leaseMs, listing, type PluginNode, startWorld, until, type World } from './world.ts';
 
 describe('a volume whose containers run before its disk is there', () => {
@@ -29,32 +36,12 @@ describe('a volume whose containers run before its disk is there', () => {
     await world.end();
   });
 
-  const mountsAt = (path: string) => mountsIn(world.dir).filter((one) => one === path).length;
-  const top = (path: string) => mountAt(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), path);
-  /** What a container that follows the protocol looks at. */
-  const hasDisk = (path: string) => !existsSync(join(path, placeholderFile));
-  const diskAt = (path: string, ms?: number) => until(`the disk at ${path}`, () => hasDisk(path), ms);
   const readable = (path: string) => {
     try {
       return readFileSync(path, 'utf8');
     } catch {
       return undefined;
     }
-  };
-  const waitsAt = (path: string) => {
-    expect(listing(path)).toEqual([placeholderFile]);
-    expect(top(path)).toMatchObject({ fstype: 'tmpfs' });
-    expect(mountsAt(path)).toBe(1);
-  };
-  const untilDetached = async (node: PluginNode) => {
-    while ((await node.status('v')).status !== 'detached') await delay(50);
-  };
-  /** Also nothing that a late answer could still bring. */
-  const nothingLeft = async () => {
-    await until('the mounts to go', () => mountsIn(world.dir).length === 0);
-    await until('the devices to go', () => loopsIn(world.dir).length === 0);
-    await untilDetached(world.b);
-    expect((await world.store.list('/vdvs/attachments/')).entries).toEqual([]);
   };
   /** Which containers the engine says there are. */
   const engineUses = async (...volumes: string[]) => {
@@ -68,16 +55,6 @@ describe('a volume whose containers run before its disk is there', () => {
     );
     ends.push(engine.stop);
     return engine;
-  };
-  /** Mounted on a with a disk, and on b without. */
-  const heldByA = async () => {
-    const onA = await world.a.mount('v', 'one');
-    await diskAt(onA);
-    writeFileSync(join(onA, 'data'), 'from a');
-    execFileSync('sync', ['-f', onA]);
-    const onB = await world.b.mount('v', 'two');
-    waitsAt(onB);
-    return { onA, onB };
   };
 
   it('mounts a placeholder at once, and the disk on top as soon as its holder lets go', async () => {
@@ -112,7 +89,7 @@ describe('a volume whose containers run before its disk is there', () => {
     await b.unmount('v', 'two');
     expect(hasDisk(onB)).toBe(true);
     await b.unmount('v', 'three');
-    await nothingLeft();
+    await nothingLeft(world);
     expect(b.log().match(/waiting for the disk/g)).toHaveLength(1);
   });
 
@@ -126,86 +103,11 @@ describe('a volume whose containers run before its disk is there', () => {
     expect(() => writeFileSync(join(path, 'x'), '')).toThrow('EROFS');
     expect(mountsAt(path)).toBe(2);
     await a.unmount('ro', 'one');
-    await nothingLeft();
-  });
-
-  it('is given back as soon as its container asks for that, which then has the placeholder again', async () => {
-    expect(handOverName).toBe(handOverFile);
-    const { a, b } = world;
-    const { onA, onB } = await heldByA();
-    const asked = Date.now();
-    writeFileSync(join(onA, handOverFile), '');
-    await diskAt(onB);
-    expect(Date.now() - asked).toBeLessThan(2_000);
-    expect(listing(onB)).toEqual(['data']);
-    waitsAt(onA);
-    expect(loopsIn(world.dir)).toHaveLength(1);
-
-    // A does not take it back for the one that gave it, but for the next one that comes.
-    await b.unmount('v', 'two');
-    await untilDetached(b);
-    await a.unmount('v', 'unknown');
-    waitsAt(onA);
-    expect(await a.status('v')).toMatchObject({ status: 'detached' });
-    await a.mount('v', 'next');
-    await diskAt(onA);
-    await a.unmount('v', 'one');
-    expect(hasDisk(onA)).toBe(true);
-    await a.unmount('v', 'next');
-    await nothingLeft();
-  });
-
-  it('may be removed once it is given back: the engine asks for it before it unmounts, and nothing is left', async () => {
-    const { a, b } = world;
-    const onA = await a.mount('v', 'one');
-    await diskAt(onA);
-    writeFileSync(join(onA, handOverFile), '');
-    await untilDetached(b);
-    waitsAt(onA);
-    expect(await b.call('Remove', { Name: 'v' })).toEqual({ Err: '' });
-    // What it is told here keeps it from calling Unmount.
-    expect(await a.call('Get', { Name: 'v' })).toEqual({ Volume: null, Err: '' });
-    expect(mountsIn(world.dir)).toEqual([]);
-
-    await a.create('v', { attach: 'deferred' });
-    await diskAt(await a.mount('v', 'two'));
-    await a.unmount('v', 'two');
-    await nothingLeft();
-  });
-
-  it('is not given back while another container of the host uses it', async () => {
-    const { a, b } = world;
-    const { onA, onB } = await heldByA();
-    await a.mount('v', 'other');
-    writeFileSync(join(onA, handOverFile), '');
-    await until('the word about it', () => a.log().includes('not handed over: others use it'));
-    expect(listing(onA)).toEqual(['data']);
-    waitsAt(onB);
-    for (const id of ['one', 'other']) await a.unmount('v', id);
-    await diskAt(onB);
-    await b.unmount('v', 'two');
-    await nothingLeft();
-  });
-
-  it('is given back also by a plugin that was started again meanwhile, and not asked for by the next', async () => {
-    const { a, b } = world;
-    const { onA, onB } = await heldByA();
-    a.killMain();
-    await a.activated();
-    writeFileSync(join(onA, handOverFile), '');
-    await diskAt(onB);
-    waitsAt(onA);
-    a.killMain();
-    await a.activated();
-    await b.unmount('v', 'two');
-    await untilDetached(b);
-    waitsAt(onA);
-    await a.unmount('v', 'one');
-    await nothingLeft();
+    await nothingLeft(world);
   });
 
   it('gets the disk of a holder without power after its lease', async () => {
-    const { onA, onB } = await heldByA();
+    const { onA, onB } = await heldByA(world);
     const device = top(onA)?.source ?? '';
     const began = Date.now();
     await world.a.killAll();
@@ -219,14 +121,14 @@ describe('a volume whose containers run before its disk is there', () => {
 
   it('leaves nothing when it is unmounted while it waits, and is not in the way of others', async () => {
     const { a, b } = world;
-    const { onA } = await heldByA();
+    const { onA } = await heldByA(world);
     await b.mount('v', 'three');
     await b.unmount('v', 'two');
     await b.unmount('v', 'three');
     expect(mountsIn(join(world.dir, 'b'))).toEqual([]);
     expect(hasDisk(onA)).toBe(true);
     await a.unmount('v', 'one');
-    await nothingLeft();
+    await nothingLeft(world);
     await diskAt(await a.mount('v', 'four'));
     await a.unmount('v', 'four');
     expect(await b.call('Remove', { Name: 'v' })).toEqual({ Err: '' });
@@ -239,13 +141,13 @@ describe('a volume whose containers run before its disk is there', () => {
       await diskAt(onA);
       await b.mount('v', id);
       await Promise.all([a.unmount('v', id), b.unmount('v', id)]);
-      await nothingLeft();
+      await nothingLeft(world);
     }
   });
 
   it('goes on waiting after the plugin was killed, for those whom the engine knows', async () => {
     const { a, b } = world;
-    const { onB } = await heldByA();
+    const { onB } = await heldByA(world);
     await b.killAll();
     waitsAt(onB);
     const engine = await engineUses('v');
@@ -257,19 +159,19 @@ describe('a volume whose containers run before its disk is there', () => {
     await diskAt(onB);
     expect(readFileSync(join(onB, 'data'), 'utf8')).toBe('from a');
     await b.unmount('v', 'two');
-    await nothingLeft();
+    await nothingLeft(world);
   });
 
   it('takes away what no container waits for any more after the plugin was killed', async () => {
     const { a, b } = world;
-    const { onA, onB } = await heldByA();
+    const { onA, onB } = await heldByA(world);
     await b.killAll();
     await engineUses();
     await b.start();
     await until('the placeholder to go', () => mountsAt(onB) === 0);
     await a.unmount('v', 'one');
     expect(mountsAt(onA)).toBe(0);
-    await nothingLeft();
+    await nothingLeft(world);
   });
 
   it.each([
@@ -290,7 +192,7 @@ describe('a volume whose containers run before its disk is there', () => {
     writeFileSync(join(path, 'more'), 'x');
     expect(mountsAt(path)).toBe(2);
     await a.unmount('v', 'one');
-    await nothingLeft();
+    await nothingLeft(world);
   });
 
   it.each([
@@ -332,14 +234,14 @@ describe('a volume whose containers run before its disk is there', () => {
     await diskAt(other);
     expect(readFileSync(join(other, 'data'), 'utf8')).toBe(point);
     await b.unmount(name, 'other');
-    await nothingLeft();
+    await nothingLeft(world);
   });
 
   it('goes to exactly one of two that wait, and to the other one after it', async () => {
     const { a, b } = world;
     const c = world.another('c');
     await c.start();
-    const { onA, onB } = await heldByA();
+    const { onA, onB } = await heldByA(world);
     const onC = await c.mount('v', 'three');
     waitsAt(onC);
     await a.unmount('v', 'one');
@@ -351,12 +253,12 @@ describe('a volume whose containers run before its disk is there', () => {
     await diskAt(late);
     await loser.unmount('v', winner === b ? 'three' : 'two');
     expect(mountsAt(onA)).toBe(0);
-    await nothingLeft();
+    await nothingLeft(world);
   });
 
   it('ends with one writer when the holder loses its lease and both are in use', async () => {
     const { a, b } = world;
-    const { onA, onB } = await heldByA();
+    const { onA, onB } = await heldByA(world);
     const member = world.etcd.members[0];
     await member?.freeze();
     try {
@@ -374,19 +276,19 @@ describe('a volume whose containers run before its disk is there', () => {
     await one.node.unmount('v', one.id);
     await diskAt(other.path);
     await other.node.unmount('v', other.id);
-    await nothingLeft();
+    await nothingLeft(world);
   });
 
   it('waits again when its guard was frozen for longer than its lease', async () => {
     const { a, b } = world;
-    const { onA, onB } = await heldByA();
+    const { onA, onB } = await heldByA(world);
     a.signalGuard('SIGSTOP');
     await until('b to have the disk', () => hasDisk(onB));
     a.signalGuard('SIGCONT');
     await until('the dead disk to go', () => a.log().includes('its containers wait for the disk again'));
     expect([hasDisk(onA), hasDisk(onB)]).toEqual([false, true]);
     await Promise.all([a.unmount('v', 'one'), b.unmount('v', 'two')]);
-    await nothingLeft();
+    await nothingLeft(world);
   });
 
   /** A process that sees a volume as a container does: through a mount of its own that follows the host's. */

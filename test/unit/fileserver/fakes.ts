@@ -82,6 +82,8 @@ export class Bench {
   /** Whether NULL calls are answered. */
   answers = true;
   disk: 'writable' | 'full' | 'broken' = 'writable';
+  /** What vDVS was told about the end of the process. */
+  diskUse: 'not told' | 'held' | 'kept' = 'not told';
   /** Whether the disk is there, and whether it can appear later. */
   attached = true;
   receives = true;
@@ -228,6 +230,12 @@ export class Bench {
         this.config = text;
       },
       capacity: async () => this.capacity,
+      holdDisk: async () => {
+        this.diskUse = 'held';
+      },
+      keepDisk: async () => {
+        this.diskUse = 'kept';
+      },
       handOver: async () => void this.events.push('hand over'),
     };
   }

@@ -234,6 +234,8 @@ describe('a file server and its lease', () => {
     await bench.clock.advance(30_000);
     expect(bench.process.ended).toBe(true);
     expect(bench.outcome).toMatchObject({ message: expect.stringContaining('not ours any more') });
+    // The end of this process says that the disk is free.
+    expect(bench.diskUse).toBe('held');
   });
 });
 
@@ -260,6 +262,7 @@ describe('a file server that is asked to stop', () => {
     expect([bench.outcome, bench.process.ended]).toEqual(['stopped', true]);
     // No server comes after it that would want the disk.
     expect(bench.events).not.toContain('hand over');
+    expect(bench.diskUse).toBe('kept');
   });
 
   it('does not wait long for a store that is out of reach', async () => {
