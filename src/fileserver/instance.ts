@@ -56,7 +56,9 @@ export class Instance {
   #process: ServerProcess | undefined;
   #grace: readonly string[] = [];
   #record: ServerRecord | undefined;
+  /** Those that the configuration lets mount. */
   #clients = '';
+  #configuring = false;
 
   constructor(options: InstanceOptions) {
     this.#options = options;
@@ -227,7 +229,7 @@ export class Instance {
   }
 
   #swarmChanged(): void {
-    const { swarm, log } = this.#options;
+    const { swarm } = this.#options;
     if (this.#end.ending || !this.#process) return;
     const gone = this.#grace.filter((address) => !swarm.mayReturn(address));
     if (gone.length > 0) {
@@ -237,15 +239,25 @@ export class Instance {
       });
       return;
     }
-    if (swarm.mayMount().join(' ') === this.#clients) return;
-    // Several changes in a row are one reload: the mirror's next call finds `#clients` up to date.
-    this.#configure().then(
-      () => {
+    void this.#followClients();
+  }
+
+  /** One at a time: of two that write the file at once, the older one might be the last. Never fails. */
+  async #followClients(): Promise<void> {
+    const { swarm, log } = this.#options;
+    if (this.#configuring) return;
+    this.#configuring = true;
+    try {
+      while (!this.#end.ending && swarm.mayMount().join(' ') !== this.#clients) {
+        await this.#configure();
         log.info('nodes that may mount', { addresses: this.#clients });
         if (!this.#end.ending) this.#process?.reload();
-      },
-      (error) => log.warn(`configuration not written: ${toVolumeError(error).message}`),
-    );
+      }
+    } catch (error) {
+      log.warn(`configuration not written: ${toVolumeError(error).message}`);
+    } finally {
+      this.#configuring = false;
+    }
   }
 
   async #watchCapacity(): Promise<void> {

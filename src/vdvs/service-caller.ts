@@ -40,6 +40,9 @@ export interface Call<T> {
 /** ms. Answers of services that ask a busy etcd take up to its own deadline; silence may also mean a dead manager. */
 export const callTimes = { patienceMs: 1_500, deadlineMs: 12_000 } as const;
 
+/** So soon a manager that was of no use is asked again while another one is silent, in ms: its service may be starting. */
+const againMs = 300;
+
 /** Path of a volume, or of something that is done with it. */
 export function pathOf(id: VolumeId, action?: string): string {
   const path = `${apiPrefix}/volumes/${encodeURIComponent(id.datastore)}/${encodeURIComponent(id.name)}`;
@@ -65,60 +68,77 @@ function decode<T>(answer: JsonAnswer, schema: z.ZodType<T>): T {
 export type ServiceCaller = <T>(call: Call<T>) => Promise<T>;
 
 /**
- * Asks the managers in turn, the one that answered last first. One that stays silent is not given up but the next is
- * asked as well and the first answer counts: every operation of the service may be done twice.
+ * Asks the managers in turn, the one that answered last first, those that did not answer last time last. One that stays silent
+ * is not given up but the next is asked as well and the first answer counts: every operation of the service may be done twice.
+ * While one is silent, those that were of no use are asked again; when none is, the call has failed.
  */
 export function createServiceCaller(parts: ServiceClientParts): ServiceCaller {
   const { https, endpoints, clock } = parts;
   const preferred: { host: string | undefined } = { host: undefined };
+  const doubted = new Set<string>();
 
-  const ordered = async () => {
-    const all = await endpoints();
-    return [...all].sort((a, b) => Number(b.host === preferred.host) - Number(a.host === preferred.host));
-  };
+  const rank = ({ host }: ServiceEndpoint) => (doubted.has(host) ? 2 : host === preferred.host ? 0 : 1);
+  const ordered = async () => [...(await endpoints())].sort((a, b) => rank(a) - rank(b));
 
   return async ({ schema, patienceMs, deadlineMs, doneBefore, ...asked }) => {
     const deadline = clock.monotonic() + deadlineMs;
     const finished = new AbortController();
-    const silent = new Set<string>();
-    const refused = new Set<string>();
+    const silent = new Map<string, string>();
+    const refused = new Map<string, string>();
     let started = 0;
-    const running = new Set<Promise<JsonAnswer | undefined>>();
+    const running = new Map<ServiceEndpoint, Promise<JsonAnswer | undefined>>();
+    const failed: { readonly endpoint: ServiceEndpoint; readonly at: number }[] = [];
     const start = (endpoint: ServiceEndpoint) => {
+      const { host } = endpoint;
       started += 1;
+      const fail = (reasons: Map<string, string>, why: string) => {
+        reasons.set(host, why);
+        doubted.add(host);
+        failed.push({ endpoint, at: clock.monotonic() });
+        return undefined;
+      };
       const attempt: Promise<JsonAnswer | undefined> = https
         .send({ ...endpoint, ...asked, signal: finished.signal })
         .then((answer) => {
           // A manager without its store is no use now; another one may have contact.
           const error = errorBodySchema.safeParse(answer.body);
           if (answer.status !== 200 && error.success && error.data.code === 'unavailable') {
-            refused.add(error.data.message);
-            return undefined;
+            return fail(refused, error.data.message);
           }
-          preferred.host = endpoint.host;
+          preferred.host = host;
+          doubted.delete(host);
           return answer;
         })
-        .catch((thrown) => {
-          silent.add(thrown instanceof Error ? thrown.message : String(thrown));
-          return undefined;
-        })
-        .finally(() => running.delete(attempt));
-      running.add(attempt);
+        .catch((thrown) =>
+          // One that was not waited for any more has said nothing about itself.
+          finished.signal.aborted
+            ? undefined
+            : fail(silent, thrown instanceof Error ? thrown.message : String(thrown)),
+        )
+        .finally(() => running.delete(endpoint));
+      running.set(endpoint, attempt);
     };
     const pause = (ms: number) => clock.sleep(ms, finished.signal).then(() => undefined);
     try {
       const waiting = await ordered();
       for (;;) {
         const next = waiting.shift();
+        // Who has not answered until another one had to be asked is not asked first the next time.
+        if (next) for (const { host } of running.keys()) doubted.add(host);
         if (next) start(next);
         if (running.size === 0) break;
-        const left = deadline - clock.monotonic();
+        const now = clock.monotonic();
+        const left = deadline - now;
         if (left <= 0) break;
-        const answer = await Promise.race([
-          ...running,
-          pause(waiting.length > 0 ? Math.min(patienceMs, left) : left),
-        ]);
-        if (!answer) continue;
+        const [oldest] = failed;
+        const until = waiting.length > 0 ? patienceMs : oldest ? oldest.at + againMs - now : left;
+        const answer = await Promise.race([...running.values(), pause(Math.max(0, Math.min(until, left)))]);
+        if (!answer) {
+          if (waiting.length > 0 || !oldest || clock.monotonic() < oldest.at + againMs) continue;
+          failed.shift();
+          if (running.size > 0) waiting.push(oldest.endpoint);
+          continue;
+        }
         const error = errorBodySchema.safeParse(answer.body);
         const doneAlready = error.success && error.data.code === doneBefore && started > 1;
         return decode(doneAlready ? { status: 200, body: {} } : answer, schema);
@@ -127,11 +147,11 @@ export function createServiceCaller(parts: ServiceClientParts): ServiceCaller {
       finished.abort(new Error('no answer in time'));
     }
     parts.onUnreachable?.();
-    const others = [...silent].join('; ');
+    const others = [...new Set(silent.values())].join('; ');
     // What a service that was reached says tells more than who could not be reached.
     if (refused.size > 0) {
       const rest = others === '' ? '' : ` (other vDVS services cannot be reached: ${others})`;
-      throw new VolumeError('unavailable', `${[...refused].join('; ')}${rest}`);
+      throw new VolumeError('unavailable', `${[...new Set(refused.values())].join('; ')}${rest}`);
     }
     const why = others === '' ? `none answered within ${deadlineMs / 1_000} s` : others;
     throw new VolumeError('unavailable', `no vDVS service can be reached: ${why}`);

@@ -1,3 +1,4 @@
+import { toVolumeError } from '../../../src/lib/errors.ts';
 import { createVolume, removeVolume, serverHost } from '../fixture.ts';
 import type { Lab } from '../tool/lab.ts';
 import { Appender } from './appender.ts';
@@ -95,6 +96,12 @@ export async function eventStalls(
   const appenders = new Appenders(lab);
   const contacts = new LostContacts();
   const stage = { lab, volume, clients, contacts, say, signal: new AbortController().signal };
+  const cleanUp = async (): Promise<void> => {
+    series.problems.push(...(await healAll(stage)));
+    await appenders.end();
+    await clients.remove(hosts);
+    await removeVolume(lab, 'node1', volume);
+  };
   await createVolume(lab, 'node1', volume, { size: '400mb' });
   try {
     await clients.start();
@@ -117,11 +124,11 @@ export async function eventStalls(
     const mayFail = (name: string, at: number): boolean => contacts.mayFail(name, at);
     series.problems.push(...(await clients.check('node1', { powerCut: true, mayFail })));
     series.problems.push(...(await appenders.end()));
-  } finally {
-    series.problems.push(...(await healAll(stage)));
-    await appenders.end();
-    await clients.remove(hosts);
-    await removeVolume(lab, 'node1', volume);
+  } catch (thrown) {
+    // What went wrong first is what is told, whatever that does to the end.
+    await cleanUp().catch((later: unknown) => say(`while cleaning up: ${toVolumeError(later).message}`));
+    throw thrown;
   }
+  await cleanUp();
   return series;
 }

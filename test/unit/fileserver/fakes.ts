@@ -82,6 +82,9 @@ export class Bench {
   /** Whether NULL calls are answered. */
   answers = true;
   disk: 'writable' | 'full' | 'broken' = 'writable';
+  /** So long the configuration takes to write, ms. */
+  writeMs = 0;
+  #writing = false;
   /** What vDVS was told about the end of the process. */
   diskUse: 'not told' | 'held' | 'kept' = 'not told';
   /** Whether the disk is there, and whether it can appear later. */
@@ -227,6 +230,10 @@ export class Bench {
       recordedClients: async () => this.reclaimed,
       followRecords: async () => () => undefined,
       writeConfig: async (text) => {
+        if (this.#writing) throw new Error('written by two at once');
+        this.#writing = true;
+        if (this.writeMs > 0) await this.clock.sleep(this.writeMs);
+        this.#writing = false;
         this.config = text;
       },
       capacity: async () => this.capacity,

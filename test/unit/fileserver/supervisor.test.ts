@@ -290,6 +290,19 @@ describe('the clients of a file server', () => {
     expect(bench.events.slice(3)).toEqual(['reload']);
   });
 
+  it('are all in the configuration when several come while it is written', async () => {
+    const bench = new Bench();
+    await bench.start();
+    bench.writeMs = 50;
+    await bench.putNode('n2', '10.0.0.2');
+    await bench.clock.advance(10);
+    await bench.putNode('n3', '10.0.0.3');
+    await bench.putNode('n4', '10.0.0.4');
+    await bench.clock.advance(200);
+    expect(bench.config).toContain('Clients = 10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4;');
+    expect(bench.events.slice(3)).toEqual(['reload', 'reload']);
+  });
+
   it('may reclaim when their node lives and has it mounted; nobody waits for others', async () => {
     const bench = new Bench();
     bench.records = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'];

@@ -54,6 +54,34 @@ describe('the client of the vDVS service', () => {
     expect(asked[0]?.signal.aborted).toBe(true);
   });
 
+  it('asks those that refused again while a silent one keeps it from being sure', async () => {
+    let starts = true;
+    manager = { m1: silent, m2: () => (starts ? refuses() : Promise.resolve(list)) };
+    const answer = client.list();
+    await clock.advance(1_600);
+    expect(hosts()).toEqual(['m1', 'm2', 'm3']);
+    await clock.advance(300);
+    expect(hosts()).toEqual(['m1', 'm2', 'm3', 'm2', 'm3']);
+    starts = false;
+    await clock.advance(300);
+    await answer;
+    expect(hosts().slice(5)).toEqual(['m2']);
+  });
+
+  it('asks one that stayed silent last from then on, until it answers again', async () => {
+    manager = { m1: async () => list, m2: async () => list };
+    await client.list();
+    manager = { m1: silent, m2: async () => list };
+    const answer = client.list();
+    await clock.advance(1_600);
+    await answer;
+    manager = { m1: async () => list, m2: refuses };
+    await client.list();
+    expect(hosts()).toEqual(['m1', 'm1', 'm2', 'm2', 'm3', 'm1']);
+    await client.list();
+    expect(hosts().slice(6)).toEqual(['m1']);
+  });
+
   it('asks the next manager when one has no contact with the store', async () => {
     manager = { m1: async () => failed('unavailable', 'no quorum'), m2: async () => list };
     await client.list();
