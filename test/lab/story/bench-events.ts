@@ -16,6 +16,8 @@ const calm = (kind: EventKind): number => (kind.startsWith('ganesha') ? 10_000 :
 export interface EventSeries {
   /** Without an acknowledged write of a file that was open, on the host where it was longest. */
   readonly times: number[];
+  /** The same on the host where it was shortest. */
+  readonly first: number[];
   /** The longest call of a client that opens its files anew and takes turns under locks. */
   readonly opened: number[];
   /** The longest time without a new record of such a client, which waits for the others to give locks back. */
@@ -51,11 +53,11 @@ class Appenders {
     return problems.flat();
   }
 
-  /** The longest time without an acknowledged line since `at` on any of these hosts; all write again when it returns. */
-  async longestGap(at: number, hosts: readonly string[]): Promise<number> {
+  /** The longest time without an acknowledged line since `at` on each of these hosts; all write again when it returns. */
+  async longestGaps(at: number, hosts: readonly string[]): Promise<number[]> {
     const of = hosts.flatMap((host) => this.#all.get(host) ?? []);
     await Promise.all(of.map((appender) => appender.progress(1)));
-    return Math.max(...(await Promise.all(of.map((appender) => appender.longestGap(at)))));
+    return await Promise.all(of.map((appender) => appender.longestGap(at)));
   }
 
   /** Removes all of them. @returns what is wrong with what they wrote. */
@@ -91,7 +93,7 @@ export async function eventStalls(
   say: (text: string) => void,
 ): Promise<EventSeries> {
   const hosts = lab.hostNames;
-  const series: EventSeries = { times: [], opened: [], locked: [], problems: [] };
+  const series: EventSeries = { times: [], first: [], opened: [], locked: [], problems: [] };
   const clients = new Clients({ lab, volume, hosts, pauseMs: 20 });
   const appenders = new Appenders(lab);
   const contacts = new LostContacts();
@@ -114,9 +116,10 @@ export async function eventStalls(
       const { result, findings } = await playRound(stage, round);
       series.problems.push(...findings);
       if (!result) continue;
-      const ms = await appenders.longestGap(result.at, watchedHosts(lab, kind, result.host));
-      say(`an open file was not written for ${ms.toFixed(0)} ms`);
-      series.times.push(ms);
+      const gaps = await appenders.longestGaps(result.at, watchedHosts(lab, kind, result.host));
+      say(`open files were not written for ${gaps.map((ms) => ms.toFixed(0)).join(', ')} ms`);
+      series.times.push(Math.max(...gaps));
+      series.first.push(Math.min(...gaps));
       series.opened.push(result.stallMs);
       series.locked.push(result.gapMs);
     }
