@@ -83,6 +83,8 @@ export class Supervisor {
       volume.stop();
       nodes.stop();
       await this.#letGo(leases);
+      // Not of a disk that a process here still uses: the end of this one will do.
+      if (this.#instance?.dead) await this.#options.files.letGoOfDisk().catch(() => undefined);
       // Who is not parked yet would be refused, and wait. The next server need not wait for this one to end.
       if (this.#ending?.kind === 'stop' && this.#mounted) await clock.sleep(settings.parkMs);
       this.#held?.close();

@@ -35,12 +35,14 @@ export interface VolumeFiles {
   writeConfig(text: string): Promise<void>;
   /** Size and use of the file system in bytes. */
   capacity(): Promise<{ size: number; used: number }>;
-  /** From now on vDVS takes the disk away when this process ends, however it does; see `inUseName`. */
+  /** From now on vDVS takes the disk away when this process ends, however it does, or lets go of it; see `inUseName`. */
   holdDisk(): Promise<void>;
-  /** Takes `holdDisk` back: the disk stays until Docker has taken the container apart; see `keepName`. */
-  keepDisk(): Promise<void>;
   /** Lets vDVS take the disk away now; see `handOverName`. Nothing else on it may be open any more. */
   handOver(): Promise<void>;
+  /** Has the disk stay until Docker has taken the container apart; see `keepName`. */
+  keepDisk(): Promise<void>;
+  /** Ends `holdDisk`; done twice it is done once. */
+  letGoOfDisk(): Promise<void>;
 }
 
 /** The volume mounted at `exportRoot`. */
@@ -57,6 +59,11 @@ export function openVolumeFiles(options: {
   const runProgram: Run = run;
   let held: Promise<FileHandle> | undefined;
   const inRoot = (name: string) => join(exportRoot, name);
+  const letGoOfDisk = async (): Promise<void> => {
+    const file = await held?.catch(() => undefined);
+    held = undefined;
+    await file?.close();
+  };
   return {
     layout,
     writeProbe: createWriteProbe({ path: layout.probe, clock }),
@@ -85,12 +92,13 @@ export function openVolumeFiles(options: {
       held ??= open(inRoot(inUseName), 'w', 0o600);
       await held;
     },
+    handOver: async () => {
+      await writeFile(inRoot(handOverName), '');
+      await letGoOfDisk();
+    },
     keepDisk: async () => {
       if (held) await writeFile(inRoot(keepName), '');
     },
-    handOver: async () => {
-      await writeFile(inRoot(handOverName), '');
-      await (await held?.catch(() => undefined))?.close();
-    },
+    letGoOfDisk,
   };
 }

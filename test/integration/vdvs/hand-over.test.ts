@@ -72,6 +72,7 @@ describe('the disk of a deferred volume', () => {
     const { a, b } = world;
     const onA = await a.mount('v', 'one');
     await diskAt(onA);
+    await until('the node to follow it', () => a.log().includes('attached'));
     writeFileSync(join(onA, handOverFile), '');
     await untilDetached(b);
     waitsAt(onA);

@@ -86,7 +86,7 @@ export class Bench {
   writeMs = 0;
   #writing = false;
   /** What vDVS was told about the end of the process. */
-  diskUse: 'not told' | 'held' | 'kept' = 'not told';
+  diskUse: 'not told' | 'held' | 'kept' | 'free' = 'not told';
   /** Whether the disk is there, and whether it can appear later. */
   attached = true;
   receives = true;
@@ -244,6 +244,9 @@ export class Bench {
         this.diskUse = 'kept';
       },
       handOver: async () => void this.events.push('hand over'),
+      letGoOfDisk: async () => {
+        if (this.diskUse === 'held') this.diskUse = 'free';
+      },
     };
   }
 }

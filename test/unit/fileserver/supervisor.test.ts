@@ -234,8 +234,7 @@ describe('a file server and its lease', () => {
     await bench.clock.advance(30_000);
     expect(bench.process.ended).toBe(true);
     expect(bench.outcome).toMatchObject({ message: expect.stringContaining('not ours any more') });
-    // The end of this process says that the disk is free.
-    expect(bench.diskUse).toBe('held');
+    expect(bench.diskUse).toBe('free');
   });
 });
 
