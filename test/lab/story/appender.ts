@@ -55,6 +55,12 @@ export class Appender {
     };
   }
 
+  /** Whether its process is there: a write that failed ends it, and so does its host. */
+  async runs(): Promise<boolean> {
+    const filter = ['--filter', `name=^${this.name}$`];
+    return (await this.#lab.dockerOk(this.host, ['ps', '--quiet', ...filter])).trim() !== '';
+  }
+
   /** Waits until `count` more lines were acknowledged than now. */
   async progress(count: number): Promise<void> {
     const { acked } = await this.diary();

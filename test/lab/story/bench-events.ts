@@ -35,12 +35,12 @@ class Appenders {
     this.#lab = lab;
   }
 
-  /** Starts those that do not run: one whose host was away for long has ended with an error, as it must. */
+  /** Starts those that do not run: one whose host was away for long has ended, with its host or with an error, as it must. */
   async start(): Promise<string[]> {
     const problems = await Promise.all(
       this.#lab.hostNames.map(async (host) => {
         const before = this.#all.get(host);
-        if (before && (await before.diary()).ended === undefined) return [];
+        if (before && (await before.runs())) return [];
         const wrong = before ? await this.#end(before, host) : [];
         this.#started += 1;
         const next = new Appender(this.#lab, host, `events-${this.#started}`);
