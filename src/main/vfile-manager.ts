@@ -123,6 +123,7 @@ async function main(): Promise<void> {
       clusterId,
       self: nodeId,
       etcdLeader,
+      moveEtcdLeader: (node) => members.moveLeader(node),
       settings,
       clock,
       election,

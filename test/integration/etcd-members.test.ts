@@ -211,6 +211,28 @@ describe('etcd members of a Swarm', () => {
     await voters(nodes);
   });
 
+  it('are led from another node when told so, unless one of them does not answer', async () => {
+    const admin = given.admin ?? expect.fail('no admin');
+    const leader = async () => {
+      const [all, status] = [await members(), await admin.status()];
+      return all.find(({ id }) => id === status?.leaderId)?.nodeId;
+    };
+    await allAnswer();
+    const before = await leader();
+    for (const node of nodes.filter((one) => one !== before)) {
+      await admin.moveLeader(node);
+      await vi.waitFor(async () => expect(await leader()).toBe(node), { timeout: 5_000, interval: 100 });
+      await admin.moveLeader(node);
+    }
+    await stop(nodes[0]);
+    await expect(admin.moveLeader(nodes[1])).rejects.toMatchObject({
+      code: 'unavailable',
+      message: `members of etcd do not answer: ${nodes[0]}`,
+    });
+    start(nodes[0]);
+    await voters(nodes);
+  });
+
   it('start a member again whose process died', async () => {
     const before = pidOf(nodes[2]);
     process.kill(before, 'SIGKILL');

@@ -1,6 +1,6 @@
 import type { IMember } from 'etcd3';
 import type { Clock } from '../../lib/clock.ts';
-import { toVolumeError } from '../../lib/errors.ts';
+import { toVolumeError, VolumeError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import type { NodeIdentitySource } from '../../lib/node-identity.ts';
 import { EtcdConnections } from '../etcd-connections.ts';
@@ -90,16 +90,50 @@ export class ClusterAdmin {
 
   /** IDs of those members that answer and know a leader, each asked by itself; never rejects. */
   async healthy(members: readonly Member[]): Promise<ReadonlySet<string>> {
-    const asked = members.map(async ({ id, clientAddresses }) => {
-      if (clientAddresses.length === 0) return [];
-      const one = new ClusterAdmin({ ...this.#options, endpoints: async () => clientAddresses });
-      try {
-        return (await one.status())?.memberId === id ? [id] : [];
-      } finally {
-        one.close();
-      }
+    const asked = members.map(async (member) => {
+      if (member.clientAddresses.length === 0) return [];
+      const { id } = member;
+      return (await this.#at(member, (one) => one.status()))?.memberId === id ? [id] : [];
     });
     return new Set((await Promise.all(asked)).flat());
+  }
+
+  /**
+   * Has the member of another node lead, if all voters answer: it must not cost the cluster its quorum. Done when it leads
+   * already.
+   * @throws VolumeError `unavailable` naming what is not as it must be, or what etcd says.
+   */
+  async moveLeader(nodeId: string): Promise<void> {
+    const view = await this.view(timeoutMs);
+    if (!view.answers) throw new VolumeError('unavailable', view.why);
+    const voters = view.members.filter(({ started, learner }) => started && !learner);
+    const [healthy, status] = await Promise.all([this.healthy(voters), this.status()]);
+    const silent = voters.filter(({ id }) => !healthy.has(id)).map((voter) => voter.nodeId);
+    if (silent.length > 0) {
+      throw new VolumeError('unavailable', `members of etcd do not answer: ${silent.join(' ')}`);
+    }
+    const leader = voters.find(({ id }) => id === status?.leaderId);
+    const next = voters.find((voter) => voter.nodeId === nodeId);
+    if (!leader || !next) {
+      throw new VolumeError('unavailable', `${leader ? nodeId : 'the leader'} is no voter of etcd now`);
+    }
+    if (leader.id === next.id) return;
+    // Only the leader itself takes this order.
+    await this.#at(leader, (one) =>
+      one.#connections.call({ what: `let ${nodeId} lead`, repeatable: false }, (member, options) =>
+        member.maintenance.moveLeader({ targetID: next.id }, options),
+      ),
+    );
+  }
+
+  /** Asks one member and no other. */
+  async #at<T>({ clientAddresses }: Member, ask: (one: ClusterAdmin) => Promise<T>): Promise<T> {
+    const one = new ClusterAdmin({ ...this.#options, endpoints: async () => clientAddresses });
+    try {
+      return await ask(one);
+    } finally {
+      one.close();
+    }
   }
 
   /** Adds a member without a vote. An unknown outcome is thrown as `unavailable`; the next view shows it. */

@@ -34,6 +34,7 @@ export type ManagerEvent =
     }
   | { readonly type: 'gone'; readonly volume: string }
   | { readonly type: 'garbage'; readonly volume: string; readonly service: string }
+  | { readonly type: 'etcdLeader'; readonly to: string; readonly problem: string | undefined }
   | { readonly type: 'round'; readonly volumes: number; readonly problem: string | undefined };
 
 /** Turns events into log lines. */
@@ -70,6 +71,10 @@ export function logEvents(log: Log): (event: ManagerEvent) => void {
           volume: event.volume,
           service: event.service,
         });
+      case 'etcdLeader':
+        if (event.problem)
+          return log.info('etcd is still led from a node that serves', { why: event.problem });
+        return log.info('etcd is led from a node that serves nothing', { node: event.to });
       case 'round':
         if (event.problem) return log.warn('round over all volumes', { why: event.problem });
         return log.debug('round over all volumes', { volumes: event.volumes });

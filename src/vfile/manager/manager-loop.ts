@@ -8,6 +8,7 @@ import { parseRecord, type Read, type VolumeRecords } from '../read-volume.ts';
 import type { VfileSettings } from '../settings.ts';
 import { type NodeRecord, nodeRecordSchema, type VolumeSpec } from '../types.ts';
 import { GarbageCollector } from './collect-garbage.ts';
+import { keepEtcdLeaderApart } from './etcd-leadership.ts';
 import type { ManagerEvent } from './events.ts';
 import { nodeFacts, SilenceWatch } from './node-facts.ts';
 import type { Observed, Step } from './observed.ts';
@@ -32,6 +33,8 @@ export interface LoopParts {
   readonly self: string;
   /** Node ID of etcd's leader, where it is known. */
   readonly etcdLeader?: () => string | undefined;
+  /** Has the member of a node lead etcd. @throws VolumeError why it does not. */
+  readonly moveEtcdLeader?: (node: string) => Promise<void>;
   readonly settings: VfileSettings;
   readonly clock: Clock;
   readonly emit: (event: ManagerEvent) => void;
@@ -58,6 +61,7 @@ export class ManagerLoop {
   readonly #orders = new Slots(orderSlots);
   readonly #unfollow: () => void;
   readonly #rounds: Promise<void>;
+  readonly #apart: Promise<void>;
 
   constructor(parts: LoopParts) {
     const { swarm, clusterId, clock, volumesMirror, nodesMirror } = parts;
@@ -70,6 +74,7 @@ export class ManagerLoop {
     });
     this.#unfollow = nodesMirror.onChange(() => this.#wakeAll());
     this.#rounds = this.#followRounds();
+    this.#apart = this.#keepApart();
   }
 
   /** Look at a volume soon. Volumes that do not exist are passed over. */
@@ -85,7 +90,11 @@ export class ManagerLoop {
     this.#stop.abort();
     this.#unfollow();
     this.#index.stop();
-    await Promise.all([this.#rounds, ...[...this.#workers.values()].map((worker) => worker.stop())]);
+    await Promise.all([
+      this.#rounds,
+      this.#apart,
+      ...[...this.#workers.values()].map((worker) => worker.stop()),
+    ]);
   }
 
   #start(name: string): VolumeWorker {
@@ -127,6 +136,18 @@ export class ManagerLoop {
       // Rejects only when cut short by stop().
       await this.#parts.clock.sleep(roundMs, this.#stop.signal).catch(() => undefined);
     }
+  }
+
+  async #keepApart(): Promise<void> {
+    const { moveEtcdLeader: move, etcdLeader, self, clock, emit } = this.#parts;
+    if (!move) return;
+    const look = async () => ({
+      leader: etcdLeader?.(),
+      nodes: await this.#view.nodes(false),
+      servers: this.#index.serversByNode(),
+      self,
+    });
+    await keepEtcdLeaderApart({ look, move, clock, emit }, this.#stop.signal);
   }
 
   async #round(): Promise<void> {
