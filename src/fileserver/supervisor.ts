@@ -7,7 +7,7 @@ import type { NfsNull } from '../lib/nfs-null.ts';
 import { vfileKeys } from '../vfile/keys.ts';
 import { checkOptions, isVdvs } from '../vfile/options.ts';
 import { type VolumeSpec, volumeSpecSchema } from '../vfile/types.ts';
-import { clearDeadClaim, lastEpoch, takeClaim } from './claim.ts';
+import { type Claim, clearDeadClaim, lastEpoch, takeClaim } from './claim.ts';
 import { CrashPolicy } from './crash-policy.ts';
 import { unlessAborted, withDeadline } from './deadline.ts';
 import { type FindDisk, guardDisk } from './disk-guard.ts';
@@ -106,27 +106,11 @@ export class Supervisor {
     synced.catch(() => undefined);
     const known = (await files.attached()) ? undefined : await this.#standBy(synced, volume, nodes, swarm);
     const findDisk = () => this.#options.findDisk(this.#volumeSpec(volume).baseVolume);
-    const [lease, { readOnly }] = await Promise.all([
-      grantLease({ store, settings, leases, clock, log, signal: this.#stopping.signal }),
+    // What the disk needs is done meanwhile: clients wait. A server that finds the wrong disk gives the claim back.
+    const [{ readOnly }, { address, lease, claim }] = await Promise.all([
       synced.then(() => this.#prepare(volume)),
-      synced.then(() =>
-        clearDeadClaim({
-          ...{ volume: settings.volume, node: settings.nodeId, store, mirror: volume, findDisk, log },
-        }),
-      ),
+      this.#claim({ synced, volume, nodes, swarm, leases, known, findDisk }),
     ]);
-    const address = this.#addressNow(swarm) ?? known ?? (await this.#ownAddress(nodes, swarm));
-    const claim = await takeClaim({
-      volume: settings.volume,
-      node: settings.nodeId,
-      store,
-      mirror: volume,
-      lease,
-      clock,
-      log,
-      timeoutMs: settings.claimTimeoutMs,
-      signal: this.#stopping.signal,
-    });
     log.info('claimed', { epoch: claim.epoch });
     const publication = new Publication({
       volume: settings.volume,
@@ -191,6 +175,29 @@ export class Supervisor {
     this.#mounted = swarm.mounted;
     // The next server claims as soon as it has the disk.
     await Promise.all([this.#letGo(leases), this.#handOver(volume)]);
+  }
+
+  /** Gets a lease, this node's address and the claim. */
+  async #claim(parts: {
+    readonly synced: Promise<unknown>;
+    readonly volume: Mirror;
+    readonly nodes: Mirror;
+    readonly swarm: SwarmView;
+    readonly leases: Lease[];
+    readonly known: string | undefined;
+    readonly findDisk: FindDisk;
+  }): Promise<{ readonly address: string; readonly lease: Lease; readonly claim: Claim }> {
+    const { settings, clock, log, store } = this.#options;
+    const { synced, volume: mirror, nodes, swarm, leases, known, findDisk } = parts;
+    const { volume, nodeId: node, claimTimeoutMs: timeoutMs } = settings;
+    const { signal } = this.#stopping;
+    const [lease] = await Promise.all([
+      grantLease({ store, settings, leases, clock, log, signal }),
+      synced.then(() => clearDeadClaim({ volume, node, store, mirror, findDisk, log })),
+    ]);
+    const address = this.#addressNow(swarm) ?? known ?? (await this.#ownAddress(nodes, swarm));
+    const claim = await takeClaim({ volume, node, store, mirror, lease, clock, log, timeoutMs, signal });
+    return { address, lease, claim };
   }
 
   /** Gives the leases up, once. */

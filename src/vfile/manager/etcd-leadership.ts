@@ -3,7 +3,7 @@ import { toVolumeError } from '../../lib/errors.ts';
 import type { SwarmNode } from '../../swarm/swarm.ts';
 import type { ManagerEvent } from './events.ts';
 
-/** ms: between two looks; for which the same must have been better all along; between two attempts. */
+/** ms: between two looks; for which the same must have been better all along; after each move. */
 const times = { lookMs: 5_000, steadyMs: 10_000, pauseMs: 60_000 } as const;
 
 /** What the choice depends on. */
@@ -52,6 +52,7 @@ export async function keepEtcdLeaderApart(
 ): Promise<void> {
   let steady: { readonly pair: string; readonly since: number } | undefined;
   let quietUntil = 0;
+  let told: string | undefined;
   while (!signal.aborted) {
     const homes = await look().catch(() => undefined);
     const to = homes && betterEtcdLeader(homes);
@@ -60,12 +61,14 @@ export async function keepEtcdLeaderApart(
     if (to === undefined) steady = undefined;
     else if (steady?.pair !== pair) steady = { pair, since: now };
     if (to !== undefined && steady && now - steady.since >= times.steadyMs && now >= quietUntil) {
-      quietUntil = now + times.pauseMs;
+      // After a loss its members need a while to be complete again, and the next loss may follow: so it is tried until it is done.
       const problem = await move(to).then(
         () => undefined,
         (thrown) => toVolumeError(thrown).message,
       );
-      emit({ type: 'etcdLeader', to, problem });
+      if (problem === undefined) quietUntil = clock.monotonic() + times.pauseMs;
+      if (problem === undefined || problem !== told) emit({ type: 'etcdLeader', to, problem });
+      told = problem;
     }
     await clock.sleep(times.lookMs, signal).catch(() => undefined);
   }
