@@ -147,7 +147,8 @@ export async function prepareVolume(options: PrepareOptions): Promise<{ fsType: 
 
   await mkdir(layout.private, { recursive: true, mode: 0o700 });
   // Nobody heeded them, or the disk went before they could be taken away.
-  for (const name of [handOverName, inUseName, keepName]) await rm(join(layout.root, name), { force: true });
+  const stale = [handOverName, inUseName, keepName].map((name) => join(layout.root, name));
+  await Promise.all(stale.map((path) => rm(path, { force: true })));
   // A clone brings the records of its source's clients along, which are none of this volume's.
   if (marked !== volume) await rm(layout.recovery, { recursive: true, force: true });
   if (!(await exists(layout.recovery))) {

@@ -87,14 +87,14 @@ export function createServiceCaller(parts: ServiceClientParts): ServiceCaller {
     const refused = new Map<string, string>();
     let started = 0;
     const running = new Map<ServiceEndpoint, Promise<JsonAnswer | undefined>>();
-    const failed: { readonly endpoint: ServiceEndpoint; readonly at: number }[] = [];
+    const failed: { readonly endpoint: ServiceEndpoint; readonly againAt: number }[] = [];
     const start = (endpoint: ServiceEndpoint) => {
       const { host } = endpoint;
       started += 1;
       const fail = (reasons: Map<string, string>, why: string) => {
         reasons.set(host, why);
         doubted.add(host);
-        failed.push({ endpoint, at: clock.monotonic() });
+        failed.push({ endpoint, againAt: clock.monotonic() + againMs });
         return undefined;
       };
       const attempt: Promise<JsonAnswer | undefined> = https
@@ -128,20 +128,21 @@ export function createServiceCaller(parts: ServiceClientParts): ServiceCaller {
         if (next) start(next);
         if (running.size === 0) break;
         const now = clock.monotonic();
-        const left = deadline - now;
-        if (left <= 0) break;
-        const [oldest] = failed;
-        const until = waiting.length > 0 ? patienceMs : oldest ? oldest.at + againMs - now : left;
-        const answer = await Promise.race([...running.values(), pause(Math.max(0, Math.min(until, left)))]);
-        if (!answer) {
-          if (waiting.length > 0 || !oldest || clock.monotonic() < oldest.at + againMs) continue;
-          failed.shift();
-          if (running.size > 0) waiting.push(oldest.endpoint);
-          continue;
+        if (now >= deadline) break;
+        const until = waiting.length > 0 ? now + patienceMs : (failed[0]?.againAt ?? deadline);
+        const answer = await Promise.race([
+          ...running.values(),
+          pause(Math.max(0, Math.min(until, deadline) - now)),
+        ]);
+        if (answer) {
+          const error = errorBodySchema.safeParse(answer.body);
+          const doneAlready = error.success && error.data.code === doneBefore && started > 1;
+          return decode(doneAlready ? { status: 200, body: {} } : answer, schema);
         }
-        const error = errorBodySchema.safeParse(answer.body);
-        const doneAlready = error.success && error.data.code === doneBefore && started > 1;
-        return decode(doneAlready ? { status: 200, body: {} } : answer, schema);
+        const [first] = failed;
+        if (waiting.length > 0 || running.size === 0 || !first || clock.monotonic() < first.againAt) continue;
+        failed.shift();
+        waiting.push(first.endpoint);
       }
     } finally {
       finished.abort(new Error('no answer in time'));

@@ -6,7 +6,6 @@ import { installMissing } from '../install-missing.mjs';
 import { whole } from './fixture.ts';
 import { type BlockSeries, blockFigures } from './story/bench-block.ts';
 import { eventStalls } from './story/bench-events.ts';
-import { processKills } from './story/bench-failover.ts';
 import { coldMounts, warmMounts } from './story/bench-mounts.ts';
 import type { EventKind } from './story/chaos-plan.ts';
 import { summarise } from './story/statistics.ts';
@@ -87,14 +86,6 @@ async function block(runs: number, say: Say): Promise<Line[]> {
     ratio('  a volume of 1,000, against one of 100', each(many, 1_000), summarise(each(few, 100)).median, 1),
   ];
 }
-const processes: Measure = async (lab, runs, say) => {
-  const { times: values, opened, problems } = await processKills(lab, runs, say);
-  return [
-    times('ganesha killed: longest time without an acknowledged write', values, 5_000),
-    times('  the same, of files that must be opened and locked anew', opened),
-    ...lost(problems, runs),
-  ];
-};
 const power: Measure = async (lab, runs, say) => {
   const series = await eventStalls(lab, runs, { kind: 'power', on: 'server', holdMs: 20_000 }, say);
   const what = 'power cut: longest time without an acknowledged write';
@@ -128,7 +119,7 @@ const client: Measure = async (lab, runs, say) => {
 };
 const measures: Readonly<Record<string, Measure>> = {
   mounts,
-  processes,
+  processes: event('ganesha', 'ganesha killed', 0, 5_000),
   power,
   hang: event('ganesha-hang', 'ganesha hangs', 0, 2_500),
   container: event('file-server', 'container of the server killed', 0, 5_000),

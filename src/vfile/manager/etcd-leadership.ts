@@ -2,6 +2,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { toVolumeError } from '../../lib/errors.ts';
 import type { SwarmNode } from '../../swarm/swarm.ts';
 import type { ManagerEvent } from './events.ts';
+import { leaderWeights } from './node-facts.ts';
 
 /** ms: between two looks; for which the same must have been better all along; after each move. */
 const times = { lookMs: 5_000, steadyMs: 10_000, pauseMs: 60_000 } as const;
@@ -26,7 +27,8 @@ export interface EtcdHomes {
 export function betterEtcdLeader({ leader, nodes, servers, self }: EtcdHomes): string | undefined {
   const serves = (id: string): boolean => (servers.get(id) ?? 0) > 0;
   if (leader === undefined || !serves(leader)) return undefined;
-  const leads = ({ id, leader: ofSwarm }: SwarmNode): number => (ofSwarm ? 2 : 0) + (id === self ? 1 : 0);
+  const leads = ({ id, leader: ofSwarm }: SwarmNode): number =>
+    (ofSwarm ? leaderWeights.swarm : 0) + (id === self ? leaderWeights.vfile : 0);
   const [best] = nodes
     .filter(({ id, role, availability, state }) => {
       return role === 'manager' && availability === 'active' && state === 'ready' && !serves(id);

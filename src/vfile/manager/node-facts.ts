@@ -29,7 +29,7 @@ export class SilenceWatch {
  * What losing a leader adds to a failover. The Swarm's: no task is started before another is elected. etcd's: leases get
  * their full time again. vFile's: hardly anything, since its lease is the shortest and runs out meanwhile.
  */
-const weights = { swarm: 2, etcd: 2, vfile: 1 } as const;
+export const leaderWeights = { swarm: 2, etcd: 2, vfile: 1 } as const;
 
 /** What is known of nodes, from its sources. Nodes that mount a volume but have left the Swarm are in it too. */
 export function nodeFacts(options: {
@@ -58,9 +58,9 @@ export function nodeFacts(options: {
       silentMs: silentMs(node.id, alive.has(node.id)),
       drivers: node.volumeDrivers,
       leads:
-        (node.leader ? weights.swarm : 0) +
-        (node.id === etcdLeader ? weights.etcd : 0) +
-        (node.id === vfileLeader ? weights.vfile : 0),
+        (node.leader ? leaderWeights.swarm : 0) +
+        (node.id === etcdLeader ? leaderWeights.etcd : 0) +
+        (node.id === vfileLeader ? leaderWeights.vfile : 0),
       servers: servers.get(node.id) ?? 0,
     }),
   );

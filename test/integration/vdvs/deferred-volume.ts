@@ -6,7 +6,15 @@ import { expect } from 'vitest';
 import { type MountEntry, mountAt, parseMountinfo } from '../../../src/vdvs/node/mountinfo.ts';
 import { placeholderFile } from '../../../src/vdvs/node/placeholder.ts';
 import { loopsIn, mountsIn } from './clear-host.ts';
-import { listing, type PluginNode, until, type World } from './world.ts';
+import { listing, type PluginNode, startWorld, until, type World } from './world.ts';
+
+/** Two nodes, and the deferred volume `v` that nobody uses yet. */
+export async function startDeferred(): Promise<World> {
+  const world = await startWorld();
+  await Promise.all([world.a.start(), world.b.start()]);
+  await world.a.create('v', { attach: 'deferred', mode: '0750' });
+  return world;
+}
 
 /** How many mounts lie on a folder. */
 export function mountsAt(path: string): number {

@@ -13,25 +13,22 @@ import {
   heldByA,
   mountsAt,
   nothingLeft,
+  startDeferred,
   top,
   untilDetached,
   waitsAt,
 } from './deferred-volume.ts';
-import { leaseMs, listing, type PluginNode, startWorld, until, type World } from './world.ts';
+import { leaseMs, listing, type PluginNode, showLogs, until, type World } from './world.ts';
 
 describe('a volume whose containers run before its disk is there', () => {
   let world: World;
   let ends: (() => Promise<void> | void)[];
   beforeEach(async () => {
     ends = [];
-    world = await startWorld();
-    await Promise.all([world.a.start(), world.b.start()]);
-    await world.a.create('v', { attach: 'deferred', mode: '0750' });
+    world = await startDeferred();
   });
   afterEach(async (context) => {
-    if (context.task.result?.state === 'fail') {
-      for (const node of [world.a, world.b]) console.error(node.log());
-    }
+    showLogs(world, context);
     for (const end of ends.reverse()) await end();
     await world.end();
   });

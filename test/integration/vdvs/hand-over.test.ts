@@ -6,22 +6,26 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { handOverName, inUseName, keepName } from '../../../src/fileserver/attachment.ts';
 import { handOverFile, inUseFile, keepFile } from '../../../src/vdvs/node/hand-over.ts';
 import { loopsIn, mountsIn } from './clear-host.ts';
-import { diskAt, hasDisk, heldByA, nothingLeft, untilDetached, waitsAt } from './deferred-volume.ts';
-import { listing, startWorld, until, type World } from './world.ts';
+import {
+  diskAt,
+  hasDisk,
+  heldByA,
+  nothingLeft,
+  startDeferred,
+  untilDetached,
+  waitsAt,
+} from './deferred-volume.ts';
+import { listing, showLogs, until, type World } from './world.ts';
 
 describe('the disk of a deferred volume', () => {
   let world: World;
   let holders: ChildProcess[];
   beforeEach(async () => {
     holders = [];
-    world = await startWorld();
-    await Promise.all([world.a.start(), world.b.start()]);
-    await world.a.create('v', { attach: 'deferred', mode: '0750' });
+    world = await startDeferred();
   });
   afterEach(async (context) => {
-    if (context.task.result?.state === 'fail') {
-      for (const node of [world.a, world.b]) console.error(node.log());
-    }
+    showLogs(world, context);
     for (const holder of holders) holder.kill('SIGKILL');
     await world.end();
   });

@@ -15,7 +15,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { startFakeEngine } from '../swarm/fake-engine.ts';
 import { loopsIn, mountsIn } from './clear-host.ts';
-import { leaseMs, listing, startWorld, until, type World, writeDurably } from './world.ts';
+import { leaseMs, listing, showLogs, startWorld, until, type World, writeDurably } from './world.ts';
 
 describe('block volumes on two nodes, with real processes, disks and etcd', () => {
   let world: World;
@@ -24,9 +24,7 @@ describe('block volumes on two nodes, with real processes, disks and etcd', () =
     await Promise.all([world.a.start(), world.b.start()]);
   });
   afterEach(async (context) => {
-    if (context.task.result?.state === 'fail') {
-      for (const node of [world.a, world.b]) console.error(node.log());
-    }
+    showLogs(world, context);
     await world.end();
   });
 

@@ -16,6 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { TestContext } from 'vitest';
 import { openStore } from '../../../src/etcd/etcd-store.ts';
 import type { Store } from '../../../src/etcd/store.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
@@ -299,4 +300,10 @@ export function writeDurably(path: string, text: string): void {
 /** Files of a folder, as a container would list them. */
 export function listing(path: string): string[] {
   return readdirSync(path).sort();
+}
+
+/** Shows what the nodes said when a test has failed. */
+export function showLogs({ a, b }: World, { task }: TestContext): void {
+  if (task.result?.state !== 'fail') return;
+  for (const node of [a, b]) console.error(node.log());
 }

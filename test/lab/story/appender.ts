@@ -67,21 +67,22 @@ export class Appender {
     await this.#until(`${count} more lines`, (now) => now.acked >= acked + count);
   }
 
-  /** Waits for the first line that was acknowledged after `time`, ms since 1970. @returns when that was. */
-  async firstAckAfter(time: number, timeoutMs: number): Promise<number> {
-    const done = ({ times }: AppenderDiary) => (times.at(-1) ?? 0) >= time;
-    const { times } = await this.#until('a line acknowledged after the event', done, timeoutMs);
-    return times.find((at) => at >= time) ?? Number.POSITIVE_INFINITY;
-  }
-
   /** The longest time without an acknowledged line since `time`, in ms; until its newest one. */
   async longestGap(time: number): Promise<number> {
     const { times } = await this.diary();
     return Math.max(...times.map((at, index) => at - Math.max(time, times[index - 1] ?? time)));
   }
 
-  /** Reads its file on `reader`. @returns what is wrong with it; empty when all acknowledged lines are there, once and in order. */
-  async check(reader: string, volume: string, driver: 'vdvs' | 'vfile'): Promise<string[]> {
+  /**
+   * Reads its file on `reader`. @returns what is wrong with it; empty when all acknowledged lines are there, once and in order.
+   * @param hostLost it ended with its host or in the middle of a write: the line that was acknowledged to nobody may be there in part.
+   */
+  async check(
+    reader: string,
+    volume: string,
+    driver: 'vdvs' | 'vfile',
+    { hostLost = false }: { readonly hostLost?: boolean } = {},
+  ): Promise<string[]> {
     const text = await this.#lab.dockerOk(reader, [
       ...['run', '--rm', '--network', 'none'],
       ...['--mount', volumeMount(volume, driver)],
@@ -90,8 +91,7 @@ export class Appender {
     const numbers = text.split('\n').filter(Boolean).map(Number);
     const { acked } = await this.diary();
     const wrong = numbers.findIndex((number, at) => number !== at + 1);
-    // What was on its way when its host lost power, and was acknowledged to nobody, may be there in part.
-    const torn = wrong >= acked && wrong === numbers.length - 1;
+    const torn = hostLost && wrong >= acked && wrong === numbers.length - 1;
     if (wrong >= 0 && !torn) return [`${this.name}: line ${wrong + 1} is numbered ${numbers[wrong]}`];
     return numbers.length < acked
       ? [`${this.name}: ${acked} lines were acknowledged, ${numbers.length} are there`]
@@ -108,11 +108,7 @@ export class Appender {
     return await this.#until('a write to fail', (now) => now.ended !== undefined);
   }
 
-  async #until(
-    what: string,
-    done: (now: AppenderDiary) => boolean,
-    timeoutMs = 60_000,
-  ): Promise<AppenderDiary> {
+  async #until(what: string, done: (now: AppenderDiary) => boolean): Promise<AppenderDiary> {
     return await waitFor(
       async () => {
         const now = await this.diary();
@@ -121,7 +117,7 @@ export class Appender {
           ? { done: true, value: now }
           : { done: false, reason: JSON.stringify({ acked, ended }) };
       },
-      { what: `${what} of ${this.name} on ${this.host}`, timeoutMs, everyMs: 50 },
+      { what: `${what} of ${this.name} on ${this.host}`, timeoutMs: 60_000, everyMs: 50 },
     );
   }
 }

@@ -3,7 +3,7 @@ import { createVolume, removeVolume, serverHost } from '../fixture.ts';
 import type { Lab } from '../tool/lab.ts';
 import { Appender } from './appender.ts';
 import { healAll } from './chaos-events.ts';
-import type { EventKind } from './chaos-plan.ts';
+import { type EventKind, isOutage } from './chaos-plan.ts';
 import { playRound, watchedHosts } from './chaos-round.ts';
 import { Clients } from './clients.ts';
 import { LostContacts } from './lost-contacts.ts';
@@ -41,7 +41,7 @@ class Appenders {
       this.#lab.hostNames.map(async (host) => {
         const before = this.#all.get(host);
         if (before && (await before.runs())) return [];
-        const wrong = before ? await this.#end(before, host) : [];
+        const wrong = before ? await this.#end(before, host, { hostLost: true }) : [];
         this.#started += 1;
         const next = new Appender(this.#lab, host, `events-${this.#started}`);
         this.#all.set(host, next);
@@ -67,9 +67,9 @@ class Appenders {
     return (await Promise.all(all.map(([host, appender]) => this.#end(appender, host)))).flat();
   }
 
-  async #end(appender: Appender, reader: string): Promise<string[]> {
+  async #end(appender: Appender, reader: string, how: { hostLost?: boolean } = {}): Promise<string[]> {
     await appender.remove();
-    return await appender.check(reader, volume, 'vfile');
+    return await appender.check(reader, volume, 'vfile', how);
   }
 }
 
@@ -125,7 +125,8 @@ export async function eventStalls(
     }
     await clients.stop(hosts, 120_000);
     const mayFail = (name: string, at: number): boolean => contacts.mayFail(name, at);
-    series.problems.push(...(await clients.check('node1', { powerCut: true, mayFail })));
+    // While the server's own kernel lives, it writes out all that a reader may have seen.
+    series.problems.push(...(await clients.check('node1', { powerCut: isOutage(kind), mayFail })));
     series.problems.push(...(await appenders.end()));
   } catch (thrown) {
     // What went wrong first is what is told, whatever that does to the end.
