@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
@@ -7,6 +7,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { leftovers } from './leftovers.ts';
 import { Lab } from './tool/lab.ts';
 import { labPaths } from './tool/paths.ts';
+import { childrenOf, namespacePeers } from './tool/processes.ts';
+import { readHostState } from './tool/state.ts';
 import { silentSteps } from './tool/steps.ts';
 import { waitFor } from './tool/wait.ts';
 
@@ -33,6 +35,18 @@ beforeAll(() => lab.up(size));
 afterAll(async () => {
   await lab.down();
   rmSync(dir, { recursive: true, force: true });
+});
+
+test('the clock of each host is kept going: its kernel is what the signals go to', () => {
+  const read = (pid: number, file: string) => readFileSync(`/proc/${pid}/${file}`, 'utf8');
+  for (const host of lab.hosts) {
+    const [init = 0] = childrenOf(readHostState(host)?.pid ?? 0);
+    const peers = namespacePeers(init);
+    const ticker = peers.find((pid) => read(pid, 'cmdline').includes('/tick.pl')) ?? expect.fail('none');
+    const target = read(ticker, 'cmdline').split('\0').at(-2);
+    const named = peers.filter((pid) => new RegExp(`^NSpid:.*\\t${target}$`, 'm').test(read(pid, 'status')));
+    expect(named.map((pid) => read(pid, 'comm'))).toEqual(['linux.uml\n']);
+  }
 });
 
 describe('commands on a host', () => {
