@@ -7,7 +7,8 @@
  * - ganesha ends grace when it looks whether all clients have reclaimed, which its reaper does every half lease and nobody
  *   asks it to. It counts here that a client has said so (RECLAIM_COMPLETE): the reaper is woken at that moment, so that
  *   clients wait for one another and no longer. A wake that gets lost costs what it did before, half a lease.
- * - A library in this place may also have ganesha serve on a socket that its parent keeps open when it dies: see `bind`.
+ * - A library in this place may also have ganesha serve on a socket that its parent keeps open when it dies (`bind`), and have
+ *   it wait for its turn when all that needs no volume is done (`mkdir`).
  *
  * Handles are pointers that only these functions look at. `put-shim` puts the library in place and proves that no name is
  * missing, on either side.
@@ -33,12 +34,20 @@ extern int setsockopt(int socket, int level, int option, const void *value, unsi
 extern int fcntl(int descriptor, int command, ...);
 extern int dup2(int from, int to);
 extern int close(int descriptor);
+extern char *getenv(const char *name);
+extern int unsetenv(const char *name);
+extern int atoi(const char *text);
+extern long read(int descriptor, void *into, unsigned long length);
+extern void _exit(int code);
+extern int *__errno_location(void);
 
 /* Of Linux, the same on x86-64 and arm64. */
-enum { f_getfl = 3, f_setfl = 4, o_nonblock = 04000, sol_socket = 1, so_keepalive = 9 };
+enum { f_getfl = 3, f_setfl = 4, o_nonblock = 04000, sol_socket = 1, so_keepalive = 9, eintr = 4 };
 
 /* ganesha's own: has the reaper look now. Takes no lock that an operation holds. */
 extern void reaper_wake(void);
+/* ganesha's own: what clients tell one start of the server from another by. Of type time_t; read after the first `mkdir`. */
+extern long long nfs_ServerEpoch;
 
 /* The handle of what counts RECLAIM_COMPLETE, with any status. */
 static char reclaimed;
@@ -80,6 +89,35 @@ int bind(int socket, const void *address, unsigned length) {
   fcntl(socket, f_setfl, fcntl(socket, f_getfl) & ~o_nonblock);
   setsockopt(socket, sol_socket, so_keepalive, &on, sizeof on);
   return 0;
+}
+
+/*
+ * Waits for the server's turn: reads the server's epoch (8 bytes, least first) from the descriptor that VFILE_GATE names. Ends
+ * the process when its parent has ended. Once: this library is there twice, and each calls the next one's `mkdir`.
+ */
+static void wait_for_turn(void) {
+  const char *gate = getenv("VFILE_GATE");
+  long long epoch;
+  unsigned long have = 0;
+  if (!gate) return;
+  while (have < sizeof epoch) {
+    long got = read(atoi(gate), (char *)&epoch + have, sizeof epoch - have);
+    if (got == 0 || (got < 0 && *__errno_location() != eintr)) _exit(got < 0);
+    if (got > 0) have += got;
+  }
+  close(atoi(gate));
+  unsetenv("VFILE_GATE");
+  nfs_ServerEpoch = epoch;
+}
+
+/*
+ * ganesha's first `mkdir` makes the directory of its clients' records: the first time that it touches the volume, right before
+ * its grace period begins. By then it has read program, libraries and configuration, and has set up what it keeps in memory.
+ */
+int mkdir(const char *path, unsigned mode) {
+  int (*libc_mkdir)(const char *, unsigned) = dlsym((void *)-1L /* RTLD_NEXT */, "mkdir");
+  wait_for_turn();
+  return libc_mkdir(path, mode);
 }
 
 #define NOTHING(name) void *name(void) { return 0; }

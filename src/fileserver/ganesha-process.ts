@@ -1,13 +1,15 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { toVolumeError, VolumeError } from '../lib/errors.ts';
-import { run } from '../lib/exec.ts';
+import type { Writable } from 'node:stream';
+import { VolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { type GaneshaLine, parseGaneshaLine } from './ganesha-log.ts';
 import { type Life, readLife } from './process-life.ts';
 
-/** How long reading the program in advance may take, in ms. */
-const warmTimeoutMs = 10_000;
+/** Descriptor on which a process waits for its turn to serve; `ganesha-shim.c` reads it. */
+const gateFd = 4;
 
 /** How a process ended. */
 export interface ServerExit {
@@ -31,64 +33,66 @@ export interface ServerProcess {
   /** Stops the process where it stands (SIGSTOP): it serves nothing until `thaw`. */
   freeze(): void;
   thaw(): void;
-  /** Has it read its exports again. */
-  reload(): void;
+  /** Has it read its exports again from this configuration. @throws what writing the file throws. */
+  reload(config: string): Promise<void>;
+}
+
+/** Called for lines that say something about the server's state. */
+export type Tells = (told: NonNullable<GaneshaLine['tells']>) => void;
+
+/** A process with program, libraries and configuration read, which waits before it touches the volume. */
+export interface ReadyServer {
+  readonly process: ServerProcess;
+  /**
+   * Lets it serve, once.
+   * @param serverEpoch distinct for every start of this volume's server, 32 bits: clients recognise a restart by it.
+   */
+  serve(serverEpoch: number, tells: Tells): void;
 }
 
 /** Starts server processes; a seam for tests. */
 export interface ServerLauncher {
-  /** Has the program and its libraries read into memory, so that a later start need not wait for the disk. Never fails. */
-  warm(): Promise<void>;
   /**
-   * @param serverEpoch distinct for every start of this volume's server, 32 bits: clients recognise a restart by it.
-   * @param tells called for lines that say something about the server's state.
+   * Starts a process that waits.
+   * @param config the text of its configuration.
    * @param listenFd a bound socket to serve on in place of one of its own.
+   * @throws VolumeError `unavailable` when there is no such program.
    */
-  start(
-    serverEpoch: number,
-    tells: (told: NonNullable<GaneshaLine['tells']>) => void,
-    listenFd: number | undefined,
-  ): Promise<ServerProcess>;
+  ready(config: string, listenFd: number | undefined): Promise<ReadyServer>;
 }
 
 /** What it takes to run ganesha. */
 export interface GaneshaOptions {
   /** Program and the arguments before ganesha's own; tests run it inside another root. */
   readonly command: readonly [string, ...string[]];
-  readonly configPath: string;
-  readonly pidPath: string;
+  /** For its configuration and the number of its process. */
+  readonly runDir: string;
   readonly log: Log;
 }
 
 /** Starts `ganesha.nfsd` in the foreground and reads its log from its standard error. */
 export class GaneshaLauncher implements ServerLauncher {
   readonly #options: GaneshaOptions;
+  #started = 0;
 
   constructor(options: GaneshaOptions) {
     this.#options = options;
   }
 
-  async warm(): Promise<void> {
-    const { command, log } = this.#options;
+  async ready(config: string, listenFd: number | undefined): Promise<ReadyServer> {
+    const { command, runDir, log } = this.#options;
     const [file, ...before] = command;
-    // It prints its version and ends; by then the loader has read all that it is linked to.
-    await run(file, [...before, '-v'], { timeoutMs: warmTimeoutMs }).catch((error) =>
-      log.debug(`ganesha was not read in advance: ${toVolumeError(error).message}`),
-    );
-  }
-
-  async start(
-    serverEpoch: number,
-    tells: (told: NonNullable<GaneshaLine['tells']>) => void,
-    listenFd: number | undefined,
-  ): Promise<ServerProcess> {
-    const { command, configPath, pidPath, log } = this.#options;
-    const [file, ...before] = command;
+    // Of its own each: one may wait while another one serves.
+    this.#started += 1;
+    const configPath = join(runDir, `ganesha-${this.#started}.conf`);
+    const pidPath = join(runDir, `ganesha-${this.#started}.pid`);
+    await replaceFile(configPath, config);
     // STDERR, not /dev/stdout: what Node gives a child is a socket, which cannot be opened by a path. -x: end with an error rather than serve without the export when the configuration is not accepted.
-    const own = ['-F', '-x', '-f', configPath, '-L', 'STDERR', '-p', pidPath, '-E', `${serverEpoch}`];
+    const own = ['-F', '-x', '-f', configPath, '-L', 'STDERR', '-p', pidPath];
     // The socket becomes descriptor 3, where ganesha-shim.c looks for it.
     const child = spawn(file, [...before, ...own], {
-      stdio: ['ignore', 'pipe', 'pipe', listenFd ?? 'ignore'],
+      stdio: ['ignore', 'pipe', 'pipe', listenFd ?? 'ignore', 'pipe'],
+      env: { ...process.env, VFILE_GATE: `${gateFd}` },
     });
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);
@@ -97,20 +101,18 @@ export class GaneshaLauncher implements ServerLauncher {
       );
     });
     child.on('error', (cause) => log.warn(`signalling ganesha failed: ${cause.message}`));
+    child.once('exit', () => {
+      for (const path of [configPath, pidPath]) rm(path, { force: true }).catch(() => undefined);
+    });
 
     const pid = child.pid ?? 0;
-    let lastWords = '';
+    const gate = child.stdio[gateFd] as Writable;
+    // One that has ended waits for nothing; its end is told by `exited`.
+    gate.on('error', () => undefined);
+    let tells: Tells = () => undefined;
+    const words = readWords(child, log, (told) => tells(told));
     let ended = false;
     let frozen = false;
-    for (const stream of [child.stdout, child.stderr]) {
-      if (!stream) continue;
-      createInterface({ input: stream }).on('line', (text) => {
-        const line = parseGaneshaLine(text);
-        if (line.level === 'error') lastWords = line.message;
-        log[line.level](`ganesha: ${line.message}`, { pid });
-        if (line.tells) tells(line.tells);
-      });
-    }
     const exited = new Promise<ServerExit>((resolve) => {
       child.once('exit', (code, signal) => {
         ended = true;
@@ -119,7 +121,7 @@ export class GaneshaLauncher implements ServerLauncher {
           signal,
           // Read when asked for: the last lines can arrive after the end itself, which must be known at once.
           get lastWords() {
-            return lastWords;
+            return words.last;
           },
         });
       });
@@ -127,7 +129,7 @@ export class GaneshaLauncher implements ServerLauncher {
     const send = (signal: NodeJS.Signals) => {
       if (!ended) child.kill(signal);
     };
-    return {
+    const server: ServerProcess = {
       pid,
       get ended() {
         return ended;
@@ -143,9 +145,43 @@ export class GaneshaLauncher implements ServerLauncher {
         frozen = false;
         send('SIGCONT');
       },
-      reload: () => send('SIGHUP'),
+      reload: async (text) => {
+        await replaceFile(configPath, text);
+        send('SIGHUP');
+      },
+    };
+    return {
+      process: server,
+      serve: (serverEpoch, told) => {
+        tells = told;
+        const epoch = Buffer.alloc(8);
+        epoch.writeBigUInt64LE(BigInt(serverEpoch));
+        gate.end(epoch);
+      },
     };
   }
+}
+
+/** Writes a file so that a reader sees the old or the new one. */
+async function replaceFile(path: string, text: string): Promise<void> {
+  const temporary = `${path}.new`;
+  await writeFile(temporary, text, { mode: 0o600 });
+  await rename(temporary, path);
+}
+
+/** Logs what the process says. @returns the last serious line of it. */
+function readWords(child: ChildProcess, log: Log, tells: Tells): { readonly last: string } {
+  const words = { last: '' };
+  for (const stream of [child.stdout, child.stderr]) {
+    if (!stream) continue;
+    createInterface({ input: stream }).on('line', (text) => {
+      const line = parseGaneshaLine(text);
+      if (line.level === 'error') words.last = line.message;
+      log[line.level](`ganesha: ${line.message}`, { pid: child.pid });
+      if (line.tells) tells(line.tells);
+    });
+  }
+  return words;
 }
 
 /** How a process ended, in words. */

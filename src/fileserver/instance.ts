@@ -5,11 +5,11 @@ import type { NfsNull } from '../lib/nfs-null.ts';
 import type { ServerRecord } from '../vfile/types.ts';
 import { withDeadline } from './deadline.ts';
 import { type Ending, EndOnce } from './ending.ts';
-import { describeExit, type ServerLauncher, type ServerProcess } from './ganesha-process.ts';
+import { describeExit, type ServerProcess } from './ganesha-process.ts';
 import type { Publication } from './publication.ts';
-import { renderGanesha } from './render-ganesha.ts';
 import { serverEpoch } from './server-epoch.ts';
 import type { FileServerSettings } from './settings.ts';
+import type { SpareServer } from './spare-server.ts';
 import type { SwarmView } from './swarm-view.ts';
 import type { VolumeFiles } from './volume-files.ts';
 import {
@@ -25,6 +25,8 @@ import {
 const killedTimeoutMs = 5_000;
 /** How long a planned stop waits for the store before it goes on without. In ms. */
 const withdrawTimeoutMs = 1_000;
+/** A server that has just started has its clients to look after; the next one is made ready after so long. In ms. */
+const spareAfterMs = 5_000;
 /** Use that changed by less than this share of the size is not worth a write to the store. */
 const capacityStep = 0.01;
 
@@ -36,13 +38,13 @@ export interface InstanceOptions {
   readonly epoch: number;
   /** Counts starts within the epoch, from 1. */
   readonly number: number;
-  /** The socket to serve on; `undefined`: the server makes its own. */
-  readonly listenFd: number | undefined;
   readonly swarm: SwarmView;
   /** Calls back after each change of what `swarm` shows. */
   readonly onSwarmChange: (callback: () => void) => () => void;
   readonly publication: Publication;
-  readonly launcher: ServerLauncher;
+  readonly spare: SpareServer;
+  /** The configuration that lets these addresses mount. */
+  readonly config: (clients: readonly string[]) => string;
   readonly files: VolumeFiles;
   readonly nfsNull: NfsNull;
   readonly clock: Clock;
@@ -57,7 +59,7 @@ export class Instance {
   #grace: readonly string[] = [];
   #record: ServerRecord | undefined;
   /** Those that the configuration lets mount. */
-  #clients = '';
+  #clients: readonly string[] = [];
   #configuring = false;
 
   constructor(options: InstanceOptions) {
@@ -112,23 +114,23 @@ export class Instance {
   }
 
   async #start(): Promise<void> {
-    const { settings, launcher, files, clock, log, epoch, number, listenFd, swarm } = this.#options;
+    const { settings, spare, files, clock, log, epoch, number, swarm } = this.#options;
     const began = clock.monotonic();
+    spare.prepare(swarm.mayMount());
     const records = await files.cleanRecords((address) => swarm.mayReturn(address));
     this.#grace = records.kept;
     if (records.dropped.length > 0) {
       log.info('nobody waits for clients that will not come back', { addresses: records.dropped.join(' ') });
     }
-    await this.#configure();
-    if (this.#end.ending) return;
-    const tells = (told: string) => {
-      if (told === 'no-grace') void this.#graceEnded(records.inForce);
-    };
-    const process = await launcher.start(serverEpoch(epoch, number), tells, listenFd);
-    this.#process = process;
+    const { server, clients } = await spare.take(swarm.mayMount());
+    this.#process = server.process;
+    this.#clients = clients;
     // The end may have come while the process was being made.
     if (this.#end.ending) return;
-    void process.exited.then((exit) => {
+    server.serve(serverEpoch(epoch, number), (told) => {
+      if (told === 'no-grace') void this.#graceEnded(records.inForce);
+    });
+    void server.process.exited.then((exit) => {
       this.#end.end({ kind: 'crash', reason: `ganesha ended: ${describeExit(exit)}` });
     });
     const health = this.#health();
@@ -151,6 +153,7 @@ export class Instance {
     void watchAttachment(health, this.#end);
     if (!this.#options.readOnly) void watchDisk(health, this.#probeText(), this.#end);
     void this.#watchCapacity();
+    void this.#keepSpare();
   }
 
   #publish(record: ServerRecord): ServerRecord {
@@ -209,25 +212,6 @@ export class Instance {
     if (found === 'full') this.#options.log.warn('the volume is full');
   }
 
-  async #configure(): Promise<void> {
-    const { settings, address, readOnly, files, swarm } = this.#options;
-    const clients = swarm.mayMount();
-    await files.writeConfig(
-      renderGanesha({
-        volume: settings.volume,
-        address,
-        port: settings.port,
-        exportPath: files.layout.data,
-        recoveryPath: files.layout.recovery,
-        leaseSeconds: settings.nfsLeaseSeconds,
-        graceSeconds: settings.nfsGraceSeconds,
-        readOnly,
-        clients,
-      }),
-    );
-    this.#clients = clients.join(' ');
-  }
-
   #swarmChanged(): void {
     const { swarm } = this.#options;
     if (this.#end.ending || !this.#process) return;
@@ -244,20 +228,29 @@ export class Instance {
 
   /** One at a time: of two that write the file at once, the older one might be the last. Never fails. */
   async #followClients(): Promise<void> {
-    const { swarm, log } = this.#options;
+    const { swarm, config, log } = this.#options;
     if (this.#configuring) return;
     this.#configuring = true;
     try {
-      while (!this.#end.ending && swarm.mayMount().join(' ') !== this.#clients) {
-        await this.#configure();
-        log.info('nodes that may mount', { addresses: this.#clients });
-        if (!this.#end.ending) this.#process?.reload();
+      for (;;) {
+        const clients = swarm.mayMount();
+        if (this.#end.ending || clients.join(' ') === this.#clients.join(' ')) return;
+        await this.#process?.reload(config(clients));
+        this.#clients = clients;
+        log.info('nodes that may mount', { addresses: clients.join(' ') });
       }
     } catch (error) {
       log.warn(`configuration not written: ${toVolumeError(error).message}`);
     } finally {
       this.#configuring = false;
     }
+  }
+
+  /** Should this one die, the next one waits already. */
+  async #keepSpare(): Promise<void> {
+    const { clock, spare, swarm } = this.#options;
+    await clock.sleep(spareAfterMs, this.#end.signal).catch(() => undefined);
+    if (!this.#end.ending) spare.prepare(swarm.mayMount());
   }
 
   async #watchCapacity(): Promise<void> {

@@ -18,7 +18,9 @@ import { Instance } from './instance.ts';
 import { guardLease } from './lease-guard.ts';
 import { giveUp, grantLease } from './own-lease.ts';
 import { Publication } from './publication.ts';
+import { renderGanesha } from './render-ganesha.ts';
 import type { FileServerSettings } from './settings.ts';
+import { SpareServer } from './spare-server.ts';
 import { standBy } from './stand-by.ts';
 import { SwarmView } from './swarm-view.ts';
 import type { VolumeFiles } from './volume-files.ts';
@@ -54,6 +56,7 @@ export class Supervisor {
   #ending: Ending | undefined;
   #instance: Instance | undefined;
   #held: HeldPort | undefined;
+  #spare: { readonly address: string; readonly server: SpareServer } | undefined;
   /** Whether nodes have the volume mounted, and so will park when the server goes. */
   #mounted = false;
 
@@ -82,6 +85,7 @@ export class Supervisor {
       stop.removeEventListener('abort', onStop);
       volume.stop();
       nodes.stop();
+      this.#spare?.server.discard();
       await this.#letGo(leases);
       // Not of a disk that a process here still uses: the end of this one will do.
       if (this.#instance?.dead) await this.#options.files.letGoOfDisk().catch(() => undefined);
@@ -106,6 +110,7 @@ export class Supervisor {
     synced.catch(() => undefined);
     const known = (await files.attached()) ? undefined : await this.#standBy(synced, volume, nodes, swarm);
     const findDisk = () => this.#options.findDisk(this.#volumeSpec(volume).baseVolume);
+    const onSwarmChange = followBoth(volume, nodes);
     // What the disk needs is done meanwhile: clients wait. A server that finds the wrong disk gives the claim back.
     const [{ readOnly }, { address, lease, claim }] = await Promise.all([
       synced.then(() => this.#prepare(volume)),
@@ -150,18 +155,14 @@ export class Supervisor {
     const unheed = volume.onChange(heed);
     if (!readOnly) this.#holdDisk(volume);
     const unfollow = readOnly ? () => undefined : await files.followRecords();
-    const onSwarmChange = (callback: () => void) => {
-      const stops = [volume.onChange(callback), nodes.onChange(callback)];
-      return () => {
-        for (const stop of stops) stop();
-      };
-    };
+    const config = this.#config(volume, address);
+    const spare = this.#spareAt(volume, address);
     try {
-      await this.#serveAgainAndAgain(address, (number, listenFd) => {
-        const { launcher, nfsNull } = this.#options;
+      await this.#serveAgainAndAgain((number) => {
+        const { nfsNull } = this.#options;
         return new Instance({
-          ...{ settings, address, readOnly, epoch: claim.epoch, number, listenFd, swarm, onSwarmChange },
-          ...{ publication, launcher, files, nfsNull, clock, log },
+          ...{ settings, address, readOnly, epoch: claim.epoch, number, swarm, onSwarmChange },
+          ...{ publication, spare, config, files, nfsNull, clock, log },
         });
       });
     } finally {
@@ -191,11 +192,17 @@ export class Supervisor {
     const { synced, volume: mirror, nodes, swarm, leases, known, findDisk } = parts;
     const { volume, nodeId: node, claimTimeoutMs: timeoutMs } = settings;
     const { signal } = this.#stopping;
-    const [lease] = await Promise.all([
+    const ready = async (): Promise<string> => {
+      await synced;
+      const address = this.#addressNow(swarm) ?? known ?? (await this.#ownAddress(nodes, swarm));
+      this.#spareAt(mirror, address).prepare(swarm.mayMount());
+      return address;
+    };
+    const [lease, address] = await Promise.all([
       grantLease({ store, settings, leases, clock, log, signal }),
+      ready(),
       synced.then(() => clearDeadClaim({ volume, node, store, mirror, findDisk, log })),
     ]);
-    const address = this.#addressNow(swarm) ?? known ?? (await this.#ownAddress(nodes, swarm));
     const claim = await takeClaim({ volume, node, store, mirror, lease, clock, log, timeoutMs, signal });
     return { address, lease, claim };
   }
@@ -230,13 +237,55 @@ export class Supervisor {
 
   /** Waits for the disk with all done that can be done without it. @returns the address that this node has. */
   async #standBy(synced: Promise<unknown>, volume: Mirror, nodes: Mirror, swarm: SwarmView): Promise<string> {
-    const { settings, files, launcher, clock, log } = this.#options;
-    void launcher.warm();
+    const { settings, files, clock, log } = this.#options;
     const { signal } = this.#stopping;
     await unlessAborted(signal, synced);
     const address = await this.#ownAddress(nodes, swarm);
-    await standBy({ volume: settings.volume, mirror: volume, files, clock, log, signal });
+    const spare = this.#spareAt(volume, address);
+    const ready = () => spare.prepare(swarm.mayMount());
+    ready();
+    const unfollow = followBoth(volume, nodes)(ready);
+    try {
+      await standBy({ volume: settings.volume, mirror: volume, files, clock, log, signal });
+    } finally {
+      unfollow();
+    }
     return address;
+  }
+
+  /** What lets these addresses mount from this node. */
+  #config(volume: Mirror, address: string): (clients: readonly string[]) => string {
+    const { settings, files } = this.#options;
+    const readOnly = this.#spec(volume).access === 'read-only';
+    return (clients) =>
+      renderGanesha({
+        volume: settings.volume,
+        address,
+        port: settings.port,
+        exportPath: files.layout.data,
+        recoveryPath: files.layout.recovery,
+        leaseSeconds: settings.nfsLeaseSeconds,
+        graceSeconds: settings.nfsGraceSeconds,
+        readOnly,
+        clients,
+      });
+  }
+
+  /** The server that waits for its turn; the port is held for it. */
+  #spareAt(volume: Mirror, address: string): SpareServer {
+    const { settings, launcher, holdPort, log } = this.#options;
+    if (this.#spare?.address === address) return this.#spare.server;
+    // The node has got another address since.
+    this.#spare?.server.discard();
+    this.#held?.close();
+    this.#held = undefined;
+    const listenFd = (): number | undefined => {
+      this.#held ??= holdPort(address, settings.port);
+      return this.#held?.fd;
+    };
+    const server = new SpareServer({ launcher, config: this.#config(volume, address), listenFd, log });
+    this.#spare = { address, server };
+    return server;
   }
 
   /** Readies the disk according to the volume's spec. */
@@ -249,15 +298,11 @@ export class Supervisor {
     return { readOnly };
   }
 
-  async #serveAgainAndAgain(
-    address: string,
-    create: (number: number, listenFd: number | undefined) => Instance,
-  ): Promise<void> {
-    const { settings, holdPort, clock } = this.#options;
+  async #serveAgainAndAgain(create: (number: number) => Instance): Promise<void> {
+    const { clock } = this.#options;
     const crashes = new CrashPolicy();
     for (let number = 1; ; number += 1) {
-      this.#held ??= holdPort(address, settings.port);
-      const instance = create(number, this.#held?.fd);
+      const instance = create(number);
       this.#instance = instance;
       if (this.#ending) instance.end(this.#ending);
       const began = clock.monotonic();
@@ -316,4 +361,14 @@ export class Supervisor {
       signal: this.#stopping.signal,
     });
   }
+}
+
+/** Calls back after each change of either, until the answer's answer is called. */
+function followBoth(one: Mirror, other: Mirror): (callback: () => void) => () => void {
+  return (callback) => {
+    const stops = [one.onChange(callback), other.onChange(callback)];
+    return () => {
+      for (const stop of stops) stop();
+    };
+  };
 }

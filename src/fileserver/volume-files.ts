@@ -1,4 +1,4 @@
-import { type FileHandle, open, rename, statfs, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../lib/clock.ts';
 import { type Run, run } from '../lib/exec.ts';
@@ -31,8 +31,6 @@ export interface VolumeFiles {
   recordedClients(before: string | undefined): Promise<string[]>;
   /** Keeps the records of clients durable until the answer is called. */
   followRecords(): Promise<() => void>;
-  /** Writes ganesha's configuration so that a reader sees the old or the new one. */
-  writeConfig(text: string): Promise<void>;
   /** Size and use of the file system in bytes. */
   capacity(): Promise<{ size: number; used: number }>;
   /** From now on vDVS takes the disk away when this process ends, however it does, or lets go of it; see `inUseName`. */
@@ -48,13 +46,12 @@ export interface VolumeFiles {
 /** The volume mounted at `exportRoot`. */
 export function openVolumeFiles(options: {
   exportRoot: string;
-  configPath: string;
   /** Under which ganesha keeps its records: the host's name, the same on every host. */
   host: string;
   clock: Clock;
   log: Log;
 }): VolumeFiles {
-  const { exportRoot, configPath, host, clock, log } = options;
+  const { exportRoot, host, clock, log } = options;
   const layout = volumeLayout(exportRoot);
   const runProgram: Run = run;
   let held: Promise<FileHandle> | undefined;
@@ -78,11 +75,6 @@ export function openVolumeFiles(options: {
       const sync = new RecoverySync({ recoveryRoot: layout.recovery, log });
       await sync.start();
       return () => sync.stop();
-    },
-    writeConfig: async (text) => {
-      const temporary = `${configPath}.new`;
-      await writeFile(temporary, text, { mode: 0o600 });
-      await rename(temporary, configPath);
     },
     capacity: async () => {
       const { bsize, blocks, bfree } = await statfs(exportRoot);

@@ -1,6 +1,5 @@
 import { mkdir } from 'node:fs/promises';
 import { hostname, networkInterfaces } from 'node:os';
-import { join } from 'node:path';
 import { openStore } from '../etcd/etcd-store.ts';
 import { createMirror } from '../etcd/list-watch-mirror.ts';
 import { GaneshaLauncher } from '../fileserver/ganesha-process.ts';
@@ -47,7 +46,6 @@ async function main(): Promise<number> {
   process.on('SIGINT', onSignal);
 
   await mkdir(settings.runDir, { recursive: true });
-  const configPath = join(settings.runDir, 'ganesha.conf');
   const identity = createSwarmCertificates({ directory: settings.certificates, clock, log });
   // A member on this very host first: of the others one may just have lost power, which costs a second to find out.
   const own = new Set(
@@ -68,13 +66,8 @@ async function main(): Promise<number> {
     store,
     createMirror: (prefix) => createMirror({ store, prefix, clock, log }),
     findDisk: (baseVolume) => findDiskHold(store, baseVolume, settings.nodeId),
-    launcher: new GaneshaLauncher({
-      command: ['ganesha.nfsd'],
-      configPath,
-      pidPath: join(settings.runDir, 'ganesha.pid'),
-      log,
-    }),
-    files: openVolumeFiles({ exportRoot: settings.exportRoot, configPath, host: hostname(), clock, log }),
+    launcher: new GaneshaLauncher({ command: ['ganesha.nfsd'], runDir: settings.runDir, log }),
+    files: openVolumeFiles({ exportRoot: settings.exportRoot, host: hostname(), clock, log }),
     nfsNull,
     holdPort,
     clock,

@@ -14,7 +14,7 @@ import { run } from '../../src/lib/exec.ts';
 import { createLog, silentLog } from '../../src/lib/log.ts';
 import type { NodeIdentitySource } from '../../src/lib/node-identity.ts';
 import { createSwarmCertificates } from '../../src/lib/swarm-certificates.ts';
-import { freePort } from '../contract/real-etcd.ts';
+import { freePort } from '../contract/free-port.ts';
 import { createSwarmCa, type TestSwarmCa } from '../contract/swarm-ca.ts';
 import { FakeSwarm } from './fake-swarm.ts';
 

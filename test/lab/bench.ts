@@ -57,9 +57,14 @@ function ratio(what: string, ours: readonly number[], base: number, factor?: num
 }
 
 type Say = (text: string) => void;
-type Measure = (lab: Lab, runs: number, say: Say) => Promise<Line[]>;
+interface Given {
+  readonly runs: number;
+  /** ms between two rounds of a client. */
+  readonly pause: number;
+}
+type Measure = (lab: Lab, given: Given, say: Say) => Promise<Line[]>;
 
-const mounts: Measure = async (lab, runs, say) => {
+const mounts: Measure = async (lab, { runs }, say) => {
   const warm = await warmMounts(lab, runs, say);
   const cold = await coldMounts(lab, runs, say);
   const plain = summarise(warm.plain).median;
@@ -86,8 +91,8 @@ async function block(runs: number, say: Say): Promise<Line[]> {
     ratio('  a volume of 1,000, against one of 100', each(many, 1_000), summarise(each(few, 100)).median, 1),
   ];
 }
-const power: Measure = async (lab, runs, say) => {
-  const series = await eventStalls(lab, runs, { kind: 'power', on: 'server', holdMs: 20_000 }, say);
+const power: Measure = async (lab, { runs, pause: pauseMs }, say) => {
+  const series = await eventStalls(lab, runs, { kind: 'power', on: 'server', holdMs: 20_000, pauseMs }, say);
   const what = 'power cut: longest time without an acknowledged write';
   return [
     times(`${what}, on the survivor that went on first`, series.first, 15_000, 10_000),
@@ -99,8 +104,8 @@ const power: Measure = async (lab, runs, say) => {
 /** An event on the server's host, held so long: the longest stall of those who are not struck themselves. */
 const event =
   (kind: EventKind, what: string, holdMs: number, mostMs: number, medianMs = mostMs): Measure =>
-  async (lab, runs, say) => {
-    const series = await eventStalls(lab, runs, { kind, on: 'server', holdMs }, say);
+  async (lab, { runs, pause: pauseMs }, say) => {
+    const series = await eventStalls(lab, runs, { kind, on: 'server', holdMs, pauseMs }, say);
     const { times: values, opened, problems } = series;
     return [
       times(`${what}: longest time without an acknowledged write`, values, mostMs, medianMs),
@@ -109,8 +114,8 @@ const event =
     ];
   };
 /** A client dies with its host while it holds locks or has asked for them. */
-const client: Measure = async (lab, runs, say) => {
-  const series = await eventStalls(lab, runs, { kind: 'power', on: 'client', holdMs: 15_000 }, say);
+const client: Measure = async (lab, { runs, pause: pauseMs }, say) => {
+  const series = await eventStalls(lab, runs, { kind: 'power', on: 'client', holdMs: 15_000, pauseMs }, say);
   return [
     times('host of a client loses its power: longest time without an acknowledged write', series.times),
     times('  the same, of clients that wait for the locks of the dead one', series.locked),
@@ -175,10 +180,11 @@ async function main(): Promise<void> {
     )
     .option('--runs <count>', 'measurements of each figure', count, 10)
     .option('--only <names>', `some of: ${names}`, usual)
+    .option('--pause <ms>', 'between two rounds of a client; with 20 they keep two cores busy', count, 100)
     .option('--json <file>', 'write the figures to a file too')
     .option('--keep', 'leave the lab running', false)
     .parse();
-  const options = program.opts<{ runs: number; only: string; json?: string; keep: boolean }>();
+  const options = program.opts<Given & { only: string; json?: string; keep: boolean }>();
   const signal = abortWhenInterrupted();
   const chosen = options.only.split(',').map((name) => name.trim());
   const unknown = chosen.filter((name) => !(name in native || name in measures));
@@ -197,7 +203,7 @@ async function main(): Promise<void> {
     if (onHosts.length === 0) return;
     await lab.up({ nodes: 3, managers: 3, bare: false });
     await whole(lab);
-    for (const name of onHosts) lines.push(...((await measures[name]?.(lab, options.runs, write)) ?? []));
+    for (const name of onHosts) lines.push(...((await measures[name]?.(lab, options, write)) ?? []));
   };
   try {
     await Promise.race([measure(), interrupted]);

@@ -15,7 +15,8 @@ import { type Log, silentLog } from '../../../src/lib/log.ts';
 import { nfsNull } from '../../../src/lib/nfs-null.ts';
 import { vfileKeys } from '../../../src/vfile/keys.ts';
 import { type ServerRecord, serverRecordSchema } from '../../../src/vfile/types.ts';
-import { freePort, type RealEtcd, startEtcd } from '../../contract/real-etcd.ts';
+import { freePort } from '../../contract/free-port.ts';
+import { type RealEtcd, startEtcd } from '../../contract/real-etcd.ts';
 import { type BlockVolume, createBlockVolume } from './block-volume.ts';
 import { ganeshaCommand, ganeshaTree } from './ganesha-tree.ts';
 
@@ -30,8 +31,8 @@ export const otherAddress = '127.0.0.4';
 export interface Task {
   /** Resolves when it stopped as asked, rejects when it failed. */
   readonly done: Promise<void>;
-  /** Resolves when it stands by and has read ganesha in advance. */
-  readonly warmed: Promise<void>;
+  /** Its ganesha processes that wait for their turn. */
+  waiting(): ServerProcess[];
   /** Its newest ganesha process. */
   process(): ServerProcess;
   stop(): Promise<void>;
@@ -112,18 +113,13 @@ export async function createBench(fsType: 'ext4' | 'xfs'): Promise<Bench> {
         ...environment,
       });
       const own = open();
-      const configPath = join(runDir, 'ganesha.conf');
       const ganesha = new GaneshaLauncher({
         command: ganeshaCommand({ tree, host, exportRoot: disk.root, runDir }),
-        configPath,
-        pidPath: join(runDir, 'ganesha.pid'),
+        runDir,
         log,
       });
       let newest: ServerProcess | undefined;
-      let warm = () => {};
-      const warmed = new Promise<void>((resolve) => {
-        warm = resolve;
-      });
+      const waiting: ServerProcess[] = [];
       const stop = new AbortController();
       const supervisor = new Supervisor({
         settings: { ...settings, port },
@@ -131,13 +127,20 @@ export async function createBench(fsType: 'ext4' | 'xfs'): Promise<Bench> {
         createMirror: (prefix) => createMirror({ store: own, prefix, clock, log: silentLog }),
         findDisk: async () => undefined,
         launcher: {
-          warm: () => ganesha.warm().then(warm),
-          start: async (...args) => {
-            newest = await ganesha.start(...args);
-            return newest;
+          ready: async (...args) => {
+            const { process, serve } = await ganesha.ready(...args);
+            waiting.push(process);
+            return {
+              process,
+              serve: (...how) => {
+                waiting.splice(waiting.indexOf(process), 1);
+                newest = process;
+                serve(...how);
+              },
+            };
           },
         },
-        files: openVolumeFiles({ exportRoot: disk.root, configPath, host, clock, log }),
+        files: openVolumeFiles({ exportRoot: disk.root, host, clock, log }),
         nfsNull,
         holdPort,
         clock,
@@ -147,7 +150,7 @@ export async function createBench(fsType: 'ext4' | 'xfs'): Promise<Bench> {
       done.catch(() => undefined);
       const task: Task = {
         done,
-        warmed,
+        waiting: () => waiting.filter(({ ended }) => !ended),
         process: () => {
           if (!newest) throw new Error('ganesha was never started');
           return newest;

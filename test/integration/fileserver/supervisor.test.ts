@@ -260,11 +260,13 @@ describe.each(['ext4', 'xfs'] as const)('a file server on %s', (fsType) => {
     await store.txn([], [other]);
     await server((record) => record?.node === 'n9');
     const standby = start();
-    await standby.warmed;
+    await expect.poll(() => standby.waiting().length).toBe(1);
+    const [waiting] = standby.waiting();
     expect(await store.get(vfileKeys.claim(volume))).toBeUndefined();
     await disk.arrive();
     const took = await timed(() => server((record) => record?.node === 'n1'));
     expect(took).toBeLessThan(2_000);
+    expect(standby.process()).toBe(waiting);
     expect(await (await mount(clientAddress, 'node')).lookup('vol')).toBe(nfs.ok);
 
     await disk.takeAway();

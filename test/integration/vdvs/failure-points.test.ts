@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createServiceClient } from '../../../src/vdvs/service-client.ts';
-import { freePort } from '../../contract/real-etcd.ts';
+import { freePort } from '../../contract/free-port.ts';
 import { loopsIn, mountsIn } from './clear-host.ts';
 import { listing, startWorld, until, type World, writeDurably } from './world.ts';
 

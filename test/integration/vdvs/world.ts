@@ -27,7 +27,7 @@ import { createDiskAdminClient, type DiskAdminClient } from '../../../src/vdvs/d
 import { createHttpsJson } from '../../../src/vdvs/https-json.ts';
 import { createService } from '../../../src/vdvs/service/start-service.ts';
 import type { ServiceClientParts } from '../../../src/vdvs/service-caller.ts';
-import { freePort, type RealEtcd, startEtcd } from '../../contract/real-etcd.ts';
+import { type RealEtcd, startEtcd } from '../../contract/real-etcd.ts';
 import { createSwarmCa } from '../../contract/swarm-ca.ts';
 import { clearHost } from './clear-host.ts';
 import { dockerCall, dockerCallOk } from './docker-call.ts';
@@ -220,7 +220,7 @@ export async function startWorld(): Promise<World> {
     ),
     identity,
     host: '127.0.0.1',
-    port: await freePort(),
+    port: 0,
     takeoverMarginMs: 500,
     nodes: async () => [],
     creatorOf: async () => undefined,

@@ -73,13 +73,15 @@ class Appenders {
   }
 }
 
-/** What is to happen again and again. */
+/** What is to happen again and again, and to whom. */
 export interface EventOf {
   readonly kind: EventKind;
   /** On the server's host, or on one that only has a client. */
   readonly on: 'server' | 'client';
   /** How long the host stays as the event left it. */
   readonly holdMs: number;
+  /** ms between two rounds of a client. */
+  readonly pauseMs: number;
 }
 
 /**
@@ -89,12 +91,12 @@ export interface EventOf {
 export async function eventStalls(
   lab: Lab,
   runs: number,
-  { kind, on, holdMs }: EventOf,
+  { kind, on, holdMs, pauseMs }: EventOf,
   say: (text: string) => void,
 ): Promise<EventSeries> {
   const hosts = lab.hostNames;
   const series: EventSeries = { times: [], first: [], opened: [], locked: [], problems: [] };
-  const clients = new Clients({ lab, volume, hosts, pauseMs: 20 });
+  const clients = new Clients({ lab, volume, hosts, pauseMs });
   const appenders = new Appenders(lab);
   const contacts = new LostContacts();
   const stage = { lab, volume, clients, contacts, say, signal: new AbortController().signal };

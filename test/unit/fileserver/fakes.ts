@@ -25,11 +25,16 @@ export class FakeProcess implements ServerProcess {
   #ticks = 0;
   /** Whether it ends when killed; a process on a dead disk does not. */
   mortal = true;
+  /** Whether its turn has come; what is done to one that waits is no event. */
+  serves = false;
+  config = '';
+  #writing = false;
   #end: (exit: ServerExit) => void = () => undefined;
-  readonly #events: string[];
+  readonly #bench: Bench;
 
-  constructor(events: string[]) {
-    this.#events = events;
+  constructor(bench: Bench, config: string) {
+    this.#bench = bench;
+    this.config = config;
     this.exited = new Promise((resolve) => {
       this.#end = resolve;
     });
@@ -43,7 +48,7 @@ export class FakeProcess implements ServerProcess {
 
   kill(): void {
     if (this.ended) return;
-    this.#events.push('kill');
+    if (this.serves) this.#bench.events.push('kill');
     if (this.mortal) this.die();
   }
 
@@ -61,8 +66,13 @@ export class FakeProcess implements ServerProcess {
     this.frozen = false;
   }
 
-  reload(): void {
-    this.#events.push('reload');
+  async reload(config: string): Promise<void> {
+    if (this.#writing) throw new Error('written by two at once');
+    this.#writing = true;
+    if (this.#bench.writeMs > 0) await this.#bench.clock.sleep(this.#bench.writeMs);
+    this.#writing = false;
+    this.config = config;
+    this.#bench.events.push('reload');
   }
 }
 
@@ -75,7 +85,9 @@ export class Bench {
   readonly own = this.#data.client();
   /** What was done, in order. */
   readonly events: string[] = [];
+  /** Those that serve or did. */
   readonly processes: FakeProcess[] = [];
+  readonly #made: FakeProcess[] = [];
   readonly epochs: number[] = [];
   /** The socket of each start. */
   readonly listenFds: (number | undefined)[] = [];
@@ -84,7 +96,6 @@ export class Bench {
   disk: 'writable' | 'full' | 'broken' = 'writable';
   /** So long the configuration takes to write, ms. */
   writeMs = 0;
-  #writing = false;
   /** What vDVS was told about the end of the process. */
   diskUse: 'not told' | 'held' | 'kept' | 'free' = 'not told';
   /** Whether the disk is there, and whether it can appear later. */
@@ -95,7 +106,6 @@ export class Bench {
   records: string[] = [];
   /** Addresses of the clients that have reclaimed since the start. */
   reclaimed: string[] = [];
-  config = '';
   /** How the process's start went. */
   outcome: 'running' | 'stopped' | VolumeError = 'running';
   readonly #stop = new AbortController();
@@ -105,6 +115,11 @@ export class Bench {
     const process = this.processes.at(-1);
     if (!process) throw new Error('no server was started');
     return process;
+  }
+
+  /** Processes that wait for their turn. */
+  get waiting(): FakeProcess[] {
+    return this.#made.filter(({ ended, serves }) => !ended && !serves);
   }
 
   /** Puts the spec and this node's record, starts the supervisor and lets it get as far as it can. */
@@ -197,15 +212,20 @@ export class Bench {
 
   #launcher(): ServerLauncher {
     return {
-      warm: async () => void this.events.push('warm'),
-      start: async (epoch, tells, listenFd) => {
-        this.listenFds.push(listenFd);
-        this.events.push('start');
-        this.epochs.push(epoch);
-        const process = new FakeProcess(this.events);
-        this.processes.push(process);
-        this.#tell = tells;
-        return process;
+      ready: async (config, listenFd) => {
+        const process = new FakeProcess(this, config);
+        this.#made.push(process);
+        return {
+          process,
+          serve: (epoch, tells) => {
+            process.serves = true;
+            this.listenFds.push(listenFd);
+            this.events.push('start');
+            this.epochs.push(epoch);
+            this.processes.push(process);
+            this.#tell = tells;
+          },
+        };
       },
     };
   }
@@ -229,13 +249,6 @@ export class Bench {
       },
       recordedClients: async () => this.reclaimed,
       followRecords: async () => () => undefined,
-      writeConfig: async (text) => {
-        if (this.#writing) throw new Error('written by two at once');
-        this.#writing = true;
-        if (this.writeMs > 0) await this.clock.sleep(this.writeMs);
-        this.#writing = false;
-        this.config = text;
-      },
       capacity: async () => this.capacity,
       holdDisk: async () => {
         this.diskUse = 'held';

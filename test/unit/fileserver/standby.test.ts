@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { isAttached, placeholderName, receivesMounts } from '../../../src/fileserver/attachment.ts';
 import { vfileKeys } from '../../../src/vfile/keys.ts';
-import { Bench, volume } from './fakes.ts';
+import { Bench, heldFd, volume } from './fakes.ts';
 
 describe('a file server whose disk is not there yet', () => {
   let bench: Bench;
@@ -20,11 +20,52 @@ describe('a file server whose disk is not there yet', () => {
   it('claims nothing and touches nothing, however long it takes; it serves as soon as the disk is there', async () => {
     await bench.start();
     await bench.clock.advance(3_600_000);
-    expect([bench.outcome, bench.events]).toEqual(['running', ['warm']]);
+    expect([bench.outcome, bench.events]).toEqual(['running', ['hold']]);
     expect(await bench.value('claim')).toBeUndefined();
     await arrive();
-    expect(bench.events).toEqual(['warm', 'prepare', 'hold', 'start']);
+    expect(bench.events).toEqual(['hold', 'prepare', 'start']);
     expect(await bench.value('server')).toMatchObject({ node: 'n1', address: '10.0.0.1', epoch: 1 });
+  });
+
+  it('has a ganesha wait for its turn, which lets all nodes mount that there are by then', async () => {
+    await bench.start();
+    const [first] = bench.waiting;
+    expect(first?.config).toContain('Clients = 10.0.0.1;');
+    await bench.putNode('n2', '10.0.0.2');
+    const [second] = bench.waiting;
+    expect([bench.waiting.length, first?.ended]).toEqual([1, true]);
+    expect(second?.config).toContain('Clients = 10.0.0.1, 10.0.0.2;');
+    await arrive();
+    expect([bench.process === second, bench.waiting]).toEqual([true, []]);
+    expect(bench.listenFds).toEqual([heldFd]);
+  });
+
+  it('takes the ganesha that waits also when a node is gone, which then may not mount any more', async () => {
+    await bench.start();
+    await bench.putNode('n2', '10.0.0.2');
+    const [waiting] = bench.waiting;
+    await bench.dropNode('n2');
+    expect(bench.waiting).toEqual([waiting]);
+    await arrive();
+    expect(bench.process).toBe(waiting);
+    expect(bench.process.config).toContain('Clients = 10.0.0.1;');
+    expect(bench.events).toEqual(['hold', 'prepare', 'start', 'reload']);
+  });
+
+  it('starts another ganesha when the one that waited has died', async () => {
+    await bench.start();
+    const [waiting] = bench.waiting;
+    waiting?.die();
+    await arrive();
+    expect(bench.process).not.toBe(waiting);
+    expect(await bench.value('server')).toMatchObject({ instance: 1 });
+  });
+
+  it('leaves no ganesha behind when it is stopped', async () => {
+    await bench.start();
+    expect(bench.waiting).toHaveLength(1);
+    await bench.stop();
+    expect([bench.outcome, bench.waiting, bench.epochs]).toEqual(['stopped', [], []]);
   });
 
   it('waits for the claim of the last server to run out when the disk is there sooner', async () => {
@@ -34,7 +75,7 @@ describe('a file server whose disk is not there yet', () => {
     await bench.store.txn([], [{ put: vfileKeys.claim(volume), value, lease: lease.id }, epoch]);
     await bench.start();
     await arrive();
-    expect(bench.events).toEqual(['warm', 'prepare served']);
+    expect(bench.events).toEqual(['hold', 'prepare served']);
     await lease.revoke();
     await bench.clock.advance(50);
     expect(await bench.value('server')).toMatchObject({ node: 'n1', epoch: 2 });

@@ -49,7 +49,7 @@ describe('a file server that starts', () => {
     );
     await bench.start();
     await bench.clock.advance(10_000);
-    expect(bench.events).toEqual(['prepare served']);
+    expect(bench.events).toEqual(['prepare served', 'hold']);
     await lease.revoke();
     await bench.clock.settle();
     expect(await bench.value('server')).toMatchObject({ epoch: 42 });
@@ -101,7 +101,8 @@ describe('a file server that starts', () => {
     );
     await bench.start();
     await bench.stop();
-    expect([bench.outcome, bench.events]).toEqual(['stopped', ['prepare']]);
+    expect([bench.outcome, bench.events]).toEqual(['stopped', ['prepare', 'hold', 'let go']]);
+    expect(bench.waiting).toEqual([]);
   });
 
   it('has nothing to serve when the volume is gone', async () => {
@@ -124,6 +125,24 @@ describe('a file server whose ganesha fails', () => {
     expect(bench.listenFds).toEqual([heldFd, heldFd]);
     expect(await bench.value('server')).toMatchObject({ epoch: 1, instance: 2 });
     expect(new Set(bench.epochs).size).toBe(2);
+  });
+
+  it('has the next one wait once it has served for a while, and starts that', async () => {
+    const bench = new Bench();
+    await bench.start();
+    await bench.clock.advance(4_900);
+    expect(bench.waiting).toEqual([]);
+    await bench.clock.advance(200);
+    const [waiting] = bench.waiting;
+    expect(waiting).toBeDefined();
+    bench.process.die();
+    await bench.clock.advance(50);
+    expect(bench.process).toBe(waiting);
+    expect(await bench.value('server')).toMatchObject({ epoch: 1, instance: 2 });
+    await bench.clock.advance(10_000);
+    expect(bench.waiting).toHaveLength(1);
+    await bench.stop();
+    expect(bench.waiting).toEqual([]);
   });
 
   it.each([
@@ -281,9 +300,9 @@ describe('the clients of a file server', () => {
     const bench = new Bench();
     await bench.putMount('n2', '10.0.0.2');
     await bench.start();
-    expect(bench.config).toContain('Clients = 10.0.0.1, 10.0.0.2;');
+    expect(bench.process.config).toContain('Clients = 10.0.0.1, 10.0.0.2;');
     await bench.putNode('n3', '10.0.0.3');
-    expect(bench.config).toContain('Clients = 10.0.0.1, 10.0.0.2, 10.0.0.3;');
+    expect(bench.process.config).toContain('Clients = 10.0.0.1, 10.0.0.2, 10.0.0.3;');
     expect(bench.events.slice(3)).toEqual(['reload']);
     await bench.putNode('n2', '10.0.0.2');
     expect(bench.events.slice(3)).toEqual(['reload']);
@@ -298,7 +317,7 @@ describe('the clients of a file server', () => {
     await bench.putNode('n3', '10.0.0.3');
     await bench.putNode('n4', '10.0.0.4');
     await bench.clock.advance(200);
-    expect(bench.config).toContain('Clients = 10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4;');
+    expect(bench.process.config).toContain('Clients = 10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4;');
     expect(bench.events.slice(3)).toEqual(['reload', 'reload']);
   });
 
