@@ -8,6 +8,7 @@ import { type Ending, EndOnce } from './ending.ts';
 import { describeExit, type ServerProcess } from './ganesha-process.ts';
 import type { Publication } from './publication.ts';
 import { serverEpoch } from './server-epoch.ts';
+import type { ServerPlace } from './server-place.ts';
 import type { FileServerSettings } from './settings.ts';
 import type { SpareServer } from './spare-server.ts';
 import type { SwarmView } from './swarm-view.ts';
@@ -33,7 +34,7 @@ const capacityStep = 0.01;
 /** What one run of the server needs. */
 export interface InstanceOptions {
   readonly settings: FileServerSettings;
-  readonly address: string;
+  readonly place: ServerPlace;
   readonly readOnly: boolean;
   readonly epoch: number;
   /** Counts starts within the epoch, from 1. */
@@ -43,8 +44,6 @@ export interface InstanceOptions {
   readonly onSwarmChange: (callback: () => void) => () => void;
   readonly publication: Publication;
   readonly spare: SpareServer;
-  /** The configuration that lets these addresses mount. */
-  readonly config: (clients: readonly string[]) => string;
   readonly files: VolumeFiles;
   readonly nfsNull: NfsNull;
   readonly clock: Clock;
@@ -180,12 +179,12 @@ export class Instance {
   }
 
   #newRecord(capacity: { size: number; used: number }): ServerRecord {
-    const { settings, address, epoch, number, clock } = this.#options;
+    const { settings, place, epoch, number, clock } = this.#options;
     return {
       v: 1,
       node: settings.nodeId,
       host: settings.hostname,
-      address,
+      address: place.address,
       port: settings.port,
       epoch,
       instance: number,
@@ -195,7 +194,8 @@ export class Instance {
   }
 
   #health(): HealthOptions {
-    const { settings, address, nfsNull, files, clock, log } = this.#options;
+    const { settings, place, nfsNull, files, clock, log } = this.#options;
+    const { address } = place;
     const { writeProbe, attached } = files;
     const life = () => this.#process?.life();
     return { ...settings, address, nfsNull, writeProbe, attached, life, clock, log };
@@ -228,14 +228,14 @@ export class Instance {
 
   /** One at a time: of two that write the file at once, the older one might be the last. Never fails. */
   async #followClients(): Promise<void> {
-    const { swarm, config, log } = this.#options;
+    const { swarm, place, log } = this.#options;
     if (this.#configuring) return;
     this.#configuring = true;
     try {
       for (;;) {
         const clients = swarm.mayMount();
         if (this.#end.ending || clients.join(' ') === this.#clients.join(' ')) return;
-        await this.#process?.reload(config(clients));
+        await this.#process?.reload(place.config(clients));
         this.#clients = clients;
         log.info('nodes that may mount', { addresses: clients.join(' ') });
       }

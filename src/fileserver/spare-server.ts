@@ -1,6 +1,7 @@
 import { toVolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { ReadyServer, ServerLauncher } from './ganesha-process.ts';
+import type { ServerPlace } from './server-place.ts';
 
 /** A server process and the addresses that its configuration lets mount. */
 export interface StartedServer {
@@ -11,10 +12,7 @@ export interface StartedServer {
 /** What a spare is made with. */
 export interface SpareOptions {
   readonly launcher: ServerLauncher;
-  /** The configuration that lets these addresses mount. */
-  readonly config: (clients: readonly string[]) => string;
-  /** The socket to serve on; `undefined`: the server makes its own. */
-  readonly listenFd: () => number | undefined;
+  readonly place: ServerPlace;
   readonly log: Log;
 }
 
@@ -70,8 +68,8 @@ export class SpareServer {
   }
 
   #start(clients: readonly string[]): Promise<ReadyServer> {
-    const { launcher, config, listenFd } = this.#options;
-    return launcher.ready(config(clients), listenFd());
+    const { launcher, place } = this.#options;
+    return launcher.ready(place.config(clients), place.listenFd());
   }
 }
 

@@ -13,12 +13,12 @@ import { unlessAborted, withDeadline } from './deadline.ts';
 import { type FindDisk, guardDisk } from './disk-guard.ts';
 import type { Ending } from './ending.ts';
 import type { ServerLauncher } from './ganesha-process.ts';
-import type { HeldPort, HoldPort } from './hold-port.ts';
+import type { HoldPort } from './hold-port.ts';
 import { Instance } from './instance.ts';
 import { guardLease } from './lease-guard.ts';
 import { giveUp, grantLease } from './own-lease.ts';
 import { Publication } from './publication.ts';
-import { renderGanesha } from './render-ganesha.ts';
+import { ServerPlace } from './server-place.ts';
 import type { FileServerSettings } from './settings.ts';
 import { SpareServer } from './spare-server.ts';
 import { standBy } from './stand-by.ts';
@@ -43,6 +43,12 @@ export interface SupervisorOptions {
 /** An end after which the server is started again. */
 type Again = Extract<Ending, { kind: 'crash' | 'regrace' }>;
 
+/** Where a server of the volume can serve, and the one that waits there for its turn. */
+interface Post {
+  readonly place: ServerPlace;
+  readonly spare: SpareServer;
+}
+
 /** How long the end waits for the store to take the server record back, in ms. */
 const settleTimeoutMs = 1_500;
 
@@ -55,8 +61,7 @@ export class Supervisor {
   readonly #stopping = new AbortController();
   #ending: Ending | undefined;
   #instance: Instance | undefined;
-  #held: HeldPort | undefined;
-  #spare: { readonly address: string; readonly server: SpareServer } | undefined;
+  #post: Post | undefined;
   /** Whether nodes have the volume mounted, and so will park when the server goes. */
   #mounted = false;
 
@@ -85,13 +90,13 @@ export class Supervisor {
       stop.removeEventListener('abort', onStop);
       volume.stop();
       nodes.stop();
-      this.#spare?.server.discard();
+      this.#post?.spare.discard();
       await this.#letGo(leases);
       // Not of a disk that a process here still uses: the end of this one will do.
       if (this.#instance?.dead) await this.#options.files.letGoOfDisk().catch(() => undefined);
       // Who is not parked yet would be refused, and wait. The next server need not wait for this one to end.
       if (this.#ending?.kind === 'stop' && this.#mounted) await clock.sleep(settings.parkMs);
-      this.#held?.close();
+      this.#leavePost();
     }
   }
 
@@ -155,14 +160,13 @@ export class Supervisor {
     const unheed = volume.onChange(heed);
     if (!readOnly) this.#holdDisk(volume);
     const unfollow = readOnly ? () => undefined : await files.followRecords();
-    const config = this.#config(volume, address);
-    const spare = this.#spareAt(volume, address);
+    const post = this.#at(volume, address);
     try {
       await this.#serveAgainAndAgain((number) => {
         const { nfsNull } = this.#options;
         return new Instance({
-          ...{ settings, address, readOnly, epoch: claim.epoch, number, swarm, onSwarmChange },
-          ...{ publication, spare, config, files, nfsNull, clock, log },
+          ...{ settings, ...post, readOnly, epoch: claim.epoch, number, swarm, onSwarmChange },
+          ...{ publication, files, nfsNull, clock, log },
         });
       });
     } finally {
@@ -195,7 +199,7 @@ export class Supervisor {
     const ready = async (): Promise<string> => {
       await synced;
       const address = this.#addressNow(swarm) ?? known ?? (await this.#ownAddress(nodes, swarm));
-      this.#spareAt(mirror, address).prepare(swarm.mayMount());
+      this.#at(mirror, address).spare.prepare(swarm.mayMount());
       return address;
     };
     const [lease, address] = await Promise.all([
@@ -241,7 +245,7 @@ export class Supervisor {
     const { signal } = this.#stopping;
     await unlessAborted(signal, synced);
     const address = await this.#ownAddress(nodes, swarm);
-    const spare = this.#spareAt(volume, address);
+    const { spare } = this.#at(volume, address);
     const ready = () => spare.prepare(swarm.mayMount());
     ready();
     const unfollow = followBoth(volume, nodes)(ready);
@@ -253,39 +257,22 @@ export class Supervisor {
     return address;
   }
 
-  /** What lets these addresses mount from this node. */
-  #config(volume: Mirror, address: string): (clients: readonly string[]) => string {
-    const { settings, files } = this.#options;
+  /** The server that waits for its turn at this address, where the port is held for it. */
+  #at(volume: Mirror, address: string): Post {
+    if (this.#post?.place.address === address) return this.#post;
+    // The node has got another address since.
+    this.#leavePost();
+    const { settings, files, launcher, holdPort, log } = this.#options;
     const readOnly = this.#spec(volume).access === 'read-only';
-    return (clients) =>
-      renderGanesha({
-        volume: settings.volume,
-        address,
-        port: settings.port,
-        exportPath: files.layout.data,
-        recoveryPath: files.layout.recovery,
-        leaseSeconds: settings.nfsLeaseSeconds,
-        graceSeconds: settings.nfsGraceSeconds,
-        readOnly,
-        clients,
-      });
+    const place = new ServerPlace({ settings, address, readOnly, layout: files.layout, holdPort });
+    this.#post = { place, spare: new SpareServer({ launcher, place, log }) };
+    return this.#post;
   }
 
-  /** The server that waits for its turn; the port is held for it. */
-  #spareAt(volume: Mirror, address: string): SpareServer {
-    const { settings, launcher, holdPort, log } = this.#options;
-    if (this.#spare?.address === address) return this.#spare.server;
-    // The node has got another address since.
-    this.#spare?.server.discard();
-    this.#held?.close();
-    this.#held = undefined;
-    const listenFd = (): number | undefined => {
-      this.#held ??= holdPort(address, settings.port);
-      return this.#held?.fd;
-    };
-    const server = new SpareServer({ launcher, config: this.#config(volume, address), listenFd, log });
-    this.#spare = { address, server };
-    return server;
+  #leavePost(): void {
+    this.#post?.spare.discard();
+    this.#post?.place.close();
+    this.#post = undefined;
   }
 
   /** Readies the disk according to the volume's spec. */
