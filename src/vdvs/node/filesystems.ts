@@ -29,7 +29,7 @@ export interface Filesystems {
   sync(path: string): Promise<void>;
   /** @returns false when something uses it. */
   unmount(path: string): Promise<boolean>;
-  /** Takes the mount out of sight; what uses it keeps it until it ends. */
+  /** Takes the mount out of sight; what uses it keeps it, and its loop device, until it ends. */
   unmountLazily(path: string): Promise<void>;
 }
 
@@ -130,7 +130,7 @@ export function createFilesystems({
       return exitCode === 0;
     },
     async unmountLazily(path) {
-      await run('umount', ['-l', path], { timeoutMs: times.unmountMs, okCodes: [0, 32] });
+      await run('umount', ['-l', '-d', path], { timeoutMs: times.unmountMs, okCodes: [0, 32] });
     },
   };
 }
