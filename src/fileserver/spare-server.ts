@@ -43,7 +43,14 @@ export class SpareServer {
       log.warn(`no server waits for its turn: ${toVolumeError(error).message}`);
       return undefined;
     });
-    this.#spare = { clients, started };
+    const spare = { clients, started };
+    this.#spare = spare;
+    void started.then(async (server) => {
+      await server?.process.exited;
+      if (this.#spare !== spare) return;
+      if (server) log.warn('the server that waited for its turn has ended');
+      this.#spare = undefined;
+    });
   }
 
   /**

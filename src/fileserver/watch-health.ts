@@ -31,25 +31,42 @@ export interface HealthOptions {
   readonly writeProbeTimeoutMs: number;
 }
 
-/** Resolves when a server that has just been started answers, or `end` is over. @throws VolumeError `timeout`. */
+/**
+ * Resolves when a server whose turn has come answers, or `end` is over.
+ * @throws VolumeError `timeout`, at once when it does nothing although it was called several times.
+ */
 export async function firstAnswer(options: HealthOptions, timeoutMs: number, end: EndOnce): Promise<void> {
-  const { clock, nfsNull, address, port, probeTimeoutMs } = options;
-  const deadline = clock.monotonic() + timeoutMs;
+  const { clock, nfsNull, address, port, probeTimeoutMs, probeMisses, life } = options;
+  const began = clock.monotonic();
+  let lifeless = 0;
   while (!end.signal.aborted) {
+    const before = life();
+    const calledAt = clock.monotonic();
     try {
       await nfsNull(address, port, probeTimeoutMs);
       return;
     } catch (error) {
-      if (clock.monotonic() >= deadline) {
+      const now = clock.monotonic();
+      // One that refuses the call at once is on its way: it has no socket yet.
+      if (now - calledAt >= probeTimeoutMs) lifeless = sleptThrough(before, life()) ? lifeless + 1 : 0;
+      if (now - began >= timeoutMs || lifeless > probeMisses) {
         const { message } = toVolumeError(error);
+        const how = lifeless > 0 ? ' and does nothing' : '';
         throw new VolumeError(
           'timeout',
-          `ganesha does not serve ${timeoutMs} ms after its start: ${message}`,
+          `ganesha does not serve ${Math.round(now - began)} ms after its start${how}: ${message}`,
         );
       }
     }
     await clock.sleep(firstAnswerPauseMs, end.signal).catch(() => undefined);
   }
+}
+
+type Look = ReturnType<HealthOptions['life']>;
+
+/** Whether it did nothing between two looks, and not because this task had stopped it. */
+function sleptThrough(before: Look, after: Look): boolean {
+  return before !== 'stopped' && after !== 'stopped' && didNothing(before, after);
 }
 
 /**

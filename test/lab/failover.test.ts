@@ -54,7 +54,7 @@ async function stalls(clients: Clients, survivors: readonly string[], since: num
 }
 
 async function killProcess(on: Lab, host: string, pattern: string): Promise<void> {
-  await on.shOk(host, `pkill -KILL -f '${pattern}'`);
+  await on.shOk(host, `pkill -KILL --oldest -f '${pattern}'`);
 }
 
 const clients = new Clients({ lab, volume, hosts, pauseMs: 300 });

@@ -17,10 +17,10 @@ interface Event {
   heal?(on: Surroundings, host: string): Promise<void>;
 }
 
-/** Sends a signal to all processes of a host whose command line matches. */
+/** Sends a signal to the oldest process of a host whose command line matches: of ganesha's that is the one that serves. */
 const signal = (name: string, pattern: string): Event => ({
   strike: async ({ lab }, host) => {
-    const { exitCode } = await lab.sh(host, `pkill -${name} -f '${pattern}'`);
+    const { exitCode } = await lab.sh(host, `pkill -${name} --oldest -f '${pattern}'`);
     return exitCode === 0;
   },
 });

@@ -91,8 +91,9 @@ export class Bench {
   readonly epochs: number[] = [];
   /** The socket of each start. */
   readonly listenFds: (number | undefined)[] = [];
-  /** Whether NULL calls are answered. */
+  /** Whether NULL calls are answered; when not, whether one is refused at once or left without an answer. */
   answers = true;
+  refuses = true;
   disk: 'writable' | 'full' | 'broken' = 'writable';
   /** So long the configuration takes to write, ms. */
   writeMs = 0;
@@ -144,7 +145,8 @@ export class Bench {
       findDisk: async () => undefined,
       launcher: this.#launcher(),
       files: this.#files(),
-      nfsNull: async () => {
+      nfsNull: async (_address, _port, timeoutMs) => {
+        if (!this.answers && !this.refuses) await clock.sleep(timeoutMs);
         if (!this.answers) throw new VolumeError('timeout', 'no answer');
       },
       holdPort: () => {

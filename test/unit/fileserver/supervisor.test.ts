@@ -145,6 +145,22 @@ describe('a file server whose ganesha fails', () => {
     expect(bench.waiting).toEqual([]);
   });
 
+  it('starts another one at once when the one that waited does nothing as its turn comes', async () => {
+    const bench = new Bench();
+    await bench.start();
+    await bench.clock.advance(5_100);
+    Object.assign(bench, { answers: false, refuses: false });
+    bench.process.die();
+    await bench.clock.advance(930);
+    const [, waited] = bench.processes;
+    expect([bench.processes.length, waited?.ended]).toEqual([2, false]);
+    await bench.clock.advance(250);
+    expect([bench.processes.length, waited?.ended]).toEqual([3, true]);
+    bench.answers = true;
+    await bench.clock.advance(400);
+    expect(await bench.value('server')).toMatchObject({ instance: 3 });
+  });
+
   it.each([
     ['two answers and does nothing', false, 800],
     ['answers for 9 s though it works', true, 9_200],
