@@ -41,6 +41,8 @@ export async function createBlockVolume(fsType: 'ext4' | 'xfs', sizeMb = 320): P
   await run('mount', ['-t', 'tmpfs', 'none', root], { timeoutMs });
   await writeFile(join(root, placeholderName), '');
   await run('mount', ['-o', 'remount,ro', root], { timeoutMs });
+  // What is mounted there later is seen by who waits for it in a mount namespace of its own.
+  await run('mount', ['--make-shared', root], { timeoutMs });
   const arrive = async () => {
     await run('mount', ['-t', fsType, ...options, device, root], { timeoutMs });
   };

@@ -39,5 +39,6 @@ export function ganeshaCommand(options: {
 }): [string, ...string[]] {
   const { tree, host, exportRoot, runDir } = options;
   const script = join(here, 'run-ganesha.sh');
-  return ['unshare', '--mount', '--uts', 'sh', script, tree, host, exportRoot, runDir];
+  const own = ['--mount', '--propagation', 'slave', '--uts'];
+  return ['unshare', ...own, 'sh', script, tree, host, exportRoot, runDir];
 }
