@@ -91,6 +91,18 @@ export async function reachState(
   );
 }
 
+/** Waits until another host is ready to take the volume over: it is so again some time after each failover. */
+export async function reachStandby(lab: Lab, host: string, volume: string): Promise<void> {
+  await waitFor(
+    async () => {
+      const status = (await inspect(lab, host, volume)).Status ?? {};
+      if (status['Standby node'] !== undefined) return { done: true, value: undefined };
+      return { done: false, reason: JSON.stringify(status) };
+    },
+    { what: `a standby for ${volume}`, timeoutMs: 90_000, everyMs: 250 },
+  );
+}
+
 /** Waits until no host uses the volume any more; an engine that was killed has not told of the end of some containers. */
 export async function reachUnused(lab: Lab, host: string, volume: string, timeoutMs = 30_000): Promise<void> {
   await waitFor(

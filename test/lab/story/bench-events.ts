@@ -1,5 +1,5 @@
 import { toVolumeError } from '../../../src/lib/errors.ts';
-import { createVolume, removeVolume, serverHost } from '../fixture.ts';
+import { createVolume, reachStandby, removeVolume, serverHost } from '../fixture.ts';
 import type { Lab } from '../tool/lab.ts';
 import { Appender } from './appender.ts';
 import { healAll } from './chaos-events.ts';
@@ -111,6 +111,7 @@ export async function eventStalls(
     await clients.start();
     await clients.progress(hosts, 5, 120_000);
     for (let number = 1; number <= runs; number++) {
+      await reachStandby(lab, 'node1', volume);
       series.problems.push(...(await appenders.start()));
       const server = await serverHost(lab, 'node1', volume);
       const host = hosts.find((name) => (name === server) === (on === 'server')) ?? server;
