@@ -27,6 +27,8 @@ export function createGrants({
 }): Grants {
   /** Newest epoch of each volume that this process asked the service to take back, whatever came of it. */
   const givenBack = new Map<string, number>();
+  /** When each volume that was granted here was created: one that was made anew under its name begins with the first epoch. */
+  const createdAt = new Map<string, string>();
 
   /**
    * Who asks again is granted the same epoch again while its detach has not arrived. That may be on its way still, and
@@ -34,7 +36,11 @@ export function createGrants({
    */
   const fresh = async (id: VolumeId, ask: () => Promise<Grant>): Promise<Grant> => {
     const grant = await ask();
-    if (givenBack.get(renderVolumeName(id)) !== grant.epoch) return grant;
+    const key = renderVolumeName(id);
+    const before = createdAt.get(key);
+    createdAt.set(key, grant.record.createdAt);
+    if (before !== undefined && before !== grant.record.createdAt) givenBack.delete(key);
+    if (givenBack.get(key) !== grant.epoch) return grant;
     await client.detach(id, grant.epoch, false);
     return await ask();
   };

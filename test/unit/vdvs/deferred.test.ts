@@ -17,9 +17,9 @@ import {
 import { parseBlockOptions } from '../../../src/vdvs/options.ts';
 
 const id = { datastore: 'ds', name: 'v' };
-const grant = (epoch: number, clean = true): Grant => ({
+const grant = (epoch: number, clean = true, createdAt = ''): Grant => ({
   record: {
-    ...{ v: 1, ...id, disk: '', fsUuid: '', createdAt: '', createdBy: '', phase: 'ready', epoch },
+    ...{ v: 1, ...id, disk: '', fsUuid: '', createdAt, createdBy: '', phase: 'ready', epoch },
     ...{ formatted: true, releasedEpoch: 0, cleanEpoch: 0, options: parseBlockOptions({}) },
   },
   epoch,
@@ -175,6 +175,15 @@ describe('waiting for a disk that containers use already', () => {
     ]);
     await answer(grant(6));
     expect(use).toMatchObject({ epoch: 6 });
+  });
+
+  it('uses an epoch that was given back of an earlier volume of this name', async () => {
+    waits();
+    await clock.advance(0);
+    deferred.callOff(id);
+    await answer(grant(5));
+    await answer(grant(5, true, 'later'));
+    expect([detached, use]).toMatchObject([[[5, true]], { epoch: 5 }]);
   });
 
   it('can be called off until containers may see the disk', async () => {
