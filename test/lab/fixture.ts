@@ -29,8 +29,15 @@ const seen = { votes: false };
 /**
  * Waits until every host has power, network, engine and plugins, the whole stack runs, and every host has a vote in etcd: just
  * after the start some have none yet, which takes etcd some 5 s each, and then the loss of one host can be that of the quorum.
+ * @param lookAgain also at the votes when they have been seen: a host that was away for long has its member of etcd replaced by
+ *   Swarm some time after it is back.
  */
-export async function whole(lab: Lab, timeoutMs = 180_000): Promise<void> {
+export async function whole(
+  lab: Lab,
+  timeoutMs = 180_000,
+  { lookAgain = false }: { readonly lookAgain?: boolean } = {},
+): Promise<void> {
+  if (lookAgain) seen.votes = false;
   await waitFor(
     async () => {
       const { hosts, services } = await lab.status();

@@ -70,7 +70,8 @@ async function strikeSecond(stage: Stage, round: Round, spared: string): Promise
 }
 
 /**
- * Plays one round: peace, the event, the second one, the heal, and the wait until all is well again.
+ * Plays one round: peace, a last look whether all is well (a majority of the managers must outlive it), the event, the second
+ * one, the heal, and the wait until all is well again.
  * @returns what it came to, or `undefined` when there was nothing to strike; and what was wrong.
  * @throws VolumeError `timeout` saying what did not come right in time.
  */
@@ -81,6 +82,7 @@ export async function playRound(
   const { lab, volume, clients, say, signal } = stage;
   const { kind, target, holdMs, number } = round;
   await sleep(round.calmMs, undefined, { signal });
+  await whole(lab, recoveryMs, { lookAgain: true });
   const [asker = 'node1'] = lab.hostNames;
   const server = await serverHost(lab, asker, volume);
   const host = 'host' in target ? target.host : server;
