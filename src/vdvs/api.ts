@@ -45,7 +45,12 @@ export const grantSchema = z.object({
 export type Grant = z.infer<typeof grantSchema>;
 
 /** `POST .../detach`. */
-export const detachRequestSchema = z.object({ epoch: z.number().int().positive(), clean: z.boolean() });
+export const detachRequestSchema = z.object({
+  epoch: z.number().int().positive(),
+  clean: z.boolean(),
+  /** Creation of the volume that is meant: one of the same name that was made since keeps its attachment. */
+  createdAt: z.string().optional(),
+});
 
 /** `POST .../formatted`. */
 export const formattedRequestSchema = z.object({ epoch: z.number().int().positive() });

@@ -29,7 +29,8 @@ export interface ServiceClient {
    * `waitMs` and some patience. Whoever asks again at once is in time for a volume that gets free meanwhile.
    */
   attachOnce(id: VolumeId, lease: string, waitMs: number): Promise<Grant>;
-  detach(id: VolumeId, epoch: number, clean: boolean): Promise<void>;
+  /** @param createdAt of the volume that is meant, where it is known: a late call must not take one of its name away. */
+  detach(id: VolumeId, epoch: number, clean: boolean, createdAt?: string | undefined): Promise<void>;
   formatted(id: VolumeId, epoch: number): Promise<void>;
 }
 
@@ -109,7 +110,8 @@ export function createServiceClient(parts: ServiceClientParts): ServiceClient {
         }
       }
     },
-    detach: async (id, epoch, clean) => void (await post(id, 'detach', { epoch, clean })),
+    detach: async (id, epoch, clean, createdAt) =>
+      void (await post(id, 'detach', { epoch, clean, createdAt })),
     formatted: async (id, epoch) => void (await post(id, 'formatted', { epoch })),
   };
 }

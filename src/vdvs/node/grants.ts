@@ -41,7 +41,7 @@ export function createGrants({
     createdAt.set(key, grant.record.createdAt);
     if (before !== undefined && before !== grant.record.createdAt) givenBack.delete(key);
     if (givenBack.get(key) !== grant.epoch) return grant;
-    await client.detach(id, grant.epoch, false);
+    await client.detach(id, grant.epoch, false, grant.record.createdAt);
     return await ask();
   };
 
@@ -50,10 +50,11 @@ export function createGrants({
     attachOnce: (id, lease, waitMs) => fresh(id, () => client.attachOnce(id, lease, waitMs)),
     async giveBack({ datastore, name }, epoch, clean) {
       const id = { datastore, name };
-      givenBack.set(renderVolumeName(id), epoch);
-      await client.detach(id, epoch, clean).catch((thrown) => {
+      const key = renderVolumeName(id);
+      givenBack.set(key, epoch);
+      await client.detach(id, epoch, clean, createdAt.get(key)).catch((thrown) => {
         onUncertain(id);
-        log.warn('not detached yet', { volume: renderVolumeName(id), error: toVolumeError(thrown).message });
+        log.warn('not detached yet', { volume: key, error: toVolumeError(thrown).message });
       });
     },
   };

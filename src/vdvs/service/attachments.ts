@@ -46,8 +46,17 @@ export interface Attachments {
   ): Promise<Grant | undefined>;
   /** A volume's records ahead of an attach; as remembered, when this service has just taken it back. */
   look(id: VolumeId): Promise<VolumeState>;
-  /** Gives an attachment back; nothing happens when it is not the caller's with this epoch any more. */
-  detach(caller: Caller, id: VolumeId, epoch: number, clean: boolean): Promise<void>;
+  /**
+   * Gives an attachment back; nothing happens when it is not the caller's with this epoch any more.
+   * @param createdAt creation of the volume that is meant, when it is known: not of one that was made anew under its name.
+   */
+  detach(
+    caller: Caller,
+    id: VolumeId,
+    epoch: number,
+    clean: boolean,
+    createdAt?: string | undefined,
+  ): Promise<void>;
   /** Records that the file system is made. @throws VolumeError `conflict` when the caller does not hold it. */
   formatted(caller: Caller, id: VolumeId, epoch: number): Promise<void>;
 }
@@ -226,11 +235,12 @@ export function createAttachments(parts: ServiceParts): Attachments {
       }
     },
 
-    async detach(caller, id, epoch, clean) {
+    async detach(caller, id, epoch, clean, createdAt) {
       for (;;) {
         const { volume, attachment } = await readVolume(store, id);
         const held = attachment?.value;
         if (!volume || !attachment || held?.node !== caller.node || held.epoch !== epoch) return;
+        if (createdAt !== undefined && createdAt !== volume.value.createdAt) return;
         await backendOf(parts, id).detach(diskOf(volume.value), caller.node);
         const record: VolumeRecord = {
           ...volume.value,

@@ -84,9 +84,9 @@ export function createHttpApi(parts: HttpApiParts): Express {
     response.json(plainView(await attachments.attach(caller, id, { lease, waitMs }, signal, early)));
   });
   app.post(`${one}/detach`, async (request, response) => {
-    const { epoch, clean } = bodyOf(detachRequestSchema, request);
+    const { epoch, clean, createdAt } = bodyOf(detachRequestSchema, request);
     const id = await meant(request);
-    await attachments.detach({ node: callerNode(request), host: '' }, id, epoch, clean);
+    await attachments.detach({ node: callerNode(request), host: '' }, id, epoch, clean, createdAt);
     response.json({});
   });
   app.post(`${one}/formatted`, async (request, response) => {

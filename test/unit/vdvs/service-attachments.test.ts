@@ -412,6 +412,21 @@ describe('attachments of the vDVS service', () => {
     expect((await service().volumes.get(id)).attached).toMatchObject({ host: 'bob', epoch: 2 });
   });
 
+  it('ignores a detach of a volume that was made anew under its name since', async () => {
+    await create();
+    const { epoch, record } = await attach(ann, annLease);
+    await service().attachments.detach(ann, id, epoch, true, record.createdAt);
+    await service().volumes.remove(id);
+    await clock.advance(1_000);
+    await create();
+    const anew = await attach(ann, annLease);
+    expect(anew.epoch).toBe(epoch);
+    await service().attachments.detach(ann, id, epoch, true, record.createdAt);
+    expect((await service().volumes.get(id)).attached).toMatchObject({ host: 'ann' });
+    await service().attachments.detach(ann, id, epoch, true, anew.record.createdAt);
+    expect((await service().volumes.get(id)).attached).toBeUndefined();
+  });
+
   it('lets only the holder say that the file system is made', async () => {
     await create();
     const { epoch } = await attach(ann, annLease);
