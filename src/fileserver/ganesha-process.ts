@@ -80,13 +80,38 @@ export class GaneshaLauncher implements ServerLauncher {
   }
 
   async ready(config: string, listenFd: number | undefined): Promise<ReadyServer> {
-    const { command, runDir, log } = this.#options;
-    const [file, ...before] = command;
+    const { runDir, log } = this.#options;
     // Of its own each: one may wait while another one serves.
     this.#started += 1;
     const configPath = join(runDir, `ganesha-${this.#started}.conf`);
     const pidPath = join(runDir, `ganesha-${this.#started}.pid`);
     await replaceFile(configPath, config);
+    const child = await this.#spawn(configPath, pidPath, listenFd);
+    child.once('exit', () => {
+      for (const path of [configPath, pidPath]) rm(path, { force: true }).catch(() => undefined);
+    });
+    const gate = child.stdio[gateFd] as Writable;
+    // One that has ended waits for nothing; its end is told by `exited`.
+    gate.on('error', () => undefined);
+    let tells: Tells = () => undefined;
+    return {
+      process: new GaneshaProcess(
+        child,
+        configPath,
+        readWords(child, log, (told) => tells(told)),
+      ),
+      serve: (serverEpoch, told) => {
+        tells = told;
+        const epoch = Buffer.alloc(8);
+        epoch.writeBigUInt64LE(BigInt(serverEpoch));
+        gate.end(epoch);
+      },
+    };
+  }
+
+  async #spawn(configPath: string, pidPath: string, listenFd: number | undefined): Promise<ChildProcess> {
+    const { command, log } = this.#options;
+    const [file, ...before] = command;
     // STDERR, not /dev/stdout: what Node gives a child is a socket, which cannot be opened by a path. -x: end with an error rather than serve without the export when the configuration is not accepted.
     const own = ['-F', '-x', '-f', configPath, '-L', 'STDERR', '-p', pidPath];
     // The socket becomes descriptor 3, where ganesha-shim.c looks for it.
@@ -101,21 +126,25 @@ export class GaneshaLauncher implements ServerLauncher {
       );
     });
     child.on('error', (cause) => log.warn(`signalling ganesha failed: ${cause.message}`));
-    child.once('exit', () => {
-      for (const path of [configPath, pidPath]) rm(path, { force: true }).catch(() => undefined);
-    });
+    return child;
+  }
+}
 
-    const pid = child.pid ?? 0;
-    const gate = child.stdio[gateFd] as Writable;
-    // One that has ended waits for nothing; its end is told by `exited`.
-    gate.on('error', () => undefined);
-    let tells: Tells = () => undefined;
-    const words = readWords(child, log, (told) => tells(told));
-    let ended = false;
-    let frozen = false;
-    const exited = new Promise<ServerExit>((resolve) => {
+class GaneshaProcess implements ServerProcess {
+  readonly pid: number;
+  readonly exited: Promise<ServerExit>;
+  readonly #child: ChildProcess;
+  readonly #configPath: string;
+  #ended = false;
+  #frozen = false;
+
+  constructor(child: ChildProcess, configPath: string, words: { readonly last: string }) {
+    this.pid = child.pid ?? 0;
+    this.#child = child;
+    this.#configPath = configPath;
+    this.exited = new Promise((resolve) => {
       child.once('exit', (code, signal) => {
-        ended = true;
+        this.#ended = true;
         resolve({
           code,
           signal,
@@ -126,39 +155,37 @@ export class GaneshaLauncher implements ServerLauncher {
         });
       });
     });
-    const send = (signal: NodeJS.Signals) => {
-      if (!ended) child.kill(signal);
-    };
-    const server: ServerProcess = {
-      pid,
-      get ended() {
-        return ended;
-      },
-      exited,
-      kill: () => send('SIGKILL'),
-      life: () => (frozen ? 'stopped' : readLife(pid)),
-      freeze: () => {
-        frozen = true;
-        send('SIGSTOP');
-      },
-      thaw: () => {
-        frozen = false;
-        send('SIGCONT');
-      },
-      reload: async (text) => {
-        await replaceFile(configPath, text);
-        send('SIGHUP');
-      },
-    };
-    return {
-      process: server,
-      serve: (serverEpoch, told) => {
-        tells = told;
-        const epoch = Buffer.alloc(8);
-        epoch.writeBigUInt64LE(BigInt(serverEpoch));
-        gate.end(epoch);
-      },
-    };
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  kill(): void {
+    this.#send('SIGKILL');
+  }
+
+  life(): Life | 'stopped' | undefined {
+    return this.#frozen ? 'stopped' : readLife(this.pid);
+  }
+
+  freeze(): void {
+    this.#frozen = true;
+    this.#send('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.#frozen = false;
+    this.#send('SIGCONT');
+  }
+
+  async reload(config: string): Promise<void> {
+    await replaceFile(this.#configPath, config);
+    this.#send('SIGHUP');
+  }
+
+  #send(signal: NodeJS.Signals): void {
+    if (!this.#ended) this.#child.kill(signal);
   }
 }
 
