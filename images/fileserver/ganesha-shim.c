@@ -7,8 +7,8 @@
  * - ganesha ends grace when it looks whether all clients have reclaimed, which its reaper does every half lease and nobody
  *   asks it to. It counts here that a client has said so (RECLAIM_COMPLETE): the reaper is woken at that moment, so that
  *   clients wait for one another and no longer. A wake that gets lost costs what it did before, half a lease.
- * - A library in this place may also have ganesha serve on a socket that its parent keeps open when it dies (`bind`), and have
- *   it wait for its turn when all that needs no volume is done (`mkdir`).
+ * - A library in this place may also have ganesha serve on a socket that its parent keeps open when it dies (`bind`), have it
+ *   wait for its turn when all that needs no volume is done (`mkdir`), and answer nobody without its parent's leave (`sendmsg`).
  *
  * Handles are pointers that only these functions look at. `put-shim` puts the library in place and proves that no name is
  * missing, on either side.
@@ -39,10 +39,13 @@ extern int unsetenv(const char *name);
 extern int atoi(const char *text);
 extern long read(int descriptor, void *into, unsigned long length);
 extern void _exit(int code);
+extern void *mmap(void *at, unsigned long length, int protection, int flags, int descriptor, long offset);
+extern int clock_gettime(int clock, void *into);
+extern int usleep(unsigned us);
 extern int *__errno_location(void);
 
 /* Of Linux, the same on x86-64 and arm64. */
-enum { f_getfl = 3, f_setfl = 4, o_nonblock = 04000, sol_socket = 1, so_keepalive = 9, eintr = 4 };
+enum { f_getfl = 3, f_setfl = 4, o_nonblock = 04000, sol_socket = 1, so_keepalive = 9, eintr = 4, prot_read = 1, map_shared = 1, clock_boottime = 7 };
 
 /* ganesha's own: has the reaper look now. Takes no lock that an operation holds. */
 extern void reaper_wake(void);
@@ -92,14 +95,27 @@ int bind(int socket, const void *address, unsigned length) {
 }
 
 /*
+ * Until when answers may be sent, ns of CLOCK_BOOTTIME, written twice by the parent: while they differ, it is being written.
+ * Absent: for ever.
+ */
+static const volatile unsigned long long *permit;
+
+/*
  * Waits for the server's turn: reads the server's epoch (8 bytes, least first) from the descriptor that VFILE_GATE names. Ends
- * the process when its parent has ended. Once: this library is there twice, and each calls the next one's `mkdir`.
+ * the process when its parent has ended. Once: this library is there twice, and each calls the next one's `mkdir`. The file of
+ * the permit is the descriptor that VFILE_PERMIT names.
  */
 static void wait_for_turn(void) {
   const char *gate = getenv("VFILE_GATE");
+  const char *permits = getenv("VFILE_PERMIT");
   long long epoch;
   unsigned long have = 0;
   if (!gate) return;
+  if (permits) {
+    permit = mmap(0, 2 * sizeof *permit, prot_read, map_shared, atoi(permits), 0);
+    if (permit == (void *)-1L) _exit(1);
+    close(atoi(permits));
+  }
   while (have < sizeof epoch) {
     long got = read(atoi(gate), (char *)&epoch + have, sizeof epoch - have);
     if (got == 0 || (got < 0 && *__errno_location() != eintr)) _exit(got < 0);
@@ -118,6 +134,29 @@ int mkdir(const char *path, unsigned mode) {
   int (*libc_mkdir)(const char *, unsigned) = dlsym((void *)-1L /* RTLD_NEXT */, "mkdir");
   wait_for_turn();
   return libc_mkdir(path, mode);
+}
+
+static int permitted(void) {
+  struct {
+    long s;
+    long ns;
+  } now;
+  unsigned long long until = permit[0];
+  return until == permit[1] && clock_gettime(clock_boottime, &now) == 0 &&
+         now.s * 1000000000ULL + now.ns < until;
+}
+
+/*
+ * ganesha sends its answers with this. One is sent only while the server's lease certainly holds, by a clock that goes on while
+ * a host is suspended; else it waits until the lease has been renewed or the process is killed. What an answer tells was done
+ * before, so under the lease, and the next server finds it. Without this a host that was frozen could, right after the thaw,
+ * acknowledge writes of its own clients to a disk that another host had taken over, before its supervisor has its turn.
+ */
+long sendmsg(int socket, const void *message, int flags) {
+  static long (*libc_sendmsg)(int, const void *, int);
+  if (!libc_sendmsg) libc_sendmsg = dlsym((void *)-1L /* RTLD_NEXT */, "sendmsg");
+  while (permit && !permitted()) usleep(2000);
+  return libc_sendmsg(socket, message, flags);
 }
 
 #define NOTHING(name) void *name(void) { return 0; }

@@ -8,8 +8,8 @@ import type { Log } from '../lib/log.ts';
 import { type GaneshaLine, parseGaneshaLine } from './ganesha-log.ts';
 import { type Life, readLife } from './process-life.ts';
 
-/** Descriptor on which a process waits for its turn to serve; `ganesha-shim.c` reads it. */
-const gateFd = 4;
+/** Descriptors of a process, for `ganesha-shim.c`: on which it waits for its turn to serve, and what permits its answers. */
+const [gateFd, permitFd] = [4, 5];
 
 /** How a process ended. */
 export interface ServerExit {
@@ -55,10 +55,17 @@ export interface ServerLauncher {
   /**
    * Starts a process that waits.
    * @param config the text of its configuration.
-   * @param listenFd a bound socket to serve on in place of one of its own.
    * @throws VolumeError `unavailable` when there is no such program.
    */
-  ready(config: string, listenFd: number | undefined): Promise<ReadyServer>;
+  ready(config: string, inherited: Inherited): Promise<ReadyServer>;
+}
+
+/** Open files that a server process gets from its parent. */
+export interface Inherited {
+  /** A bound socket to serve on in place of one of its own. */
+  readonly listenFd: number | undefined;
+  /** See `ReplyPermit`. */
+  readonly permitFd: number;
 }
 
 /** What it takes to run ganesha. */
@@ -79,14 +86,14 @@ export class GaneshaLauncher implements ServerLauncher {
     this.#options = options;
   }
 
-  async ready(config: string, listenFd: number | undefined): Promise<ReadyServer> {
+  async ready(config: string, inherited: Inherited): Promise<ReadyServer> {
     const { runDir, log } = this.#options;
     // Of its own each: one may wait while another one serves.
     this.#started += 1;
     const configPath = join(runDir, `ganesha-${this.#started}.conf`);
     const pidPath = join(runDir, `ganesha-${this.#started}.pid`);
     await replaceFile(configPath, config);
-    const child = await this.#spawn(configPath, pidPath, listenFd);
+    const child = await this.#spawn(configPath, pidPath, inherited);
     child.once('exit', () => {
       for (const path of [configPath, pidPath]) rm(path, { force: true }).catch(() => undefined);
     });
@@ -109,15 +116,15 @@ export class GaneshaLauncher implements ServerLauncher {
     };
   }
 
-  async #spawn(configPath: string, pidPath: string, listenFd: number | undefined): Promise<ChildProcess> {
+  async #spawn(configPath: string, pidPath: string, inherited: Inherited): Promise<ChildProcess> {
     const { command, log } = this.#options;
     const [file, ...before] = command;
     // STDERR, not /dev/stdout: what Node gives a child is a socket, which cannot be opened by a path. -x: end with an error rather than serve without the export when the configuration is not accepted.
     const own = ['-F', '-x', '-f', configPath, '-L', 'STDERR', '-p', pidPath];
     // The socket becomes descriptor 3, where ganesha-shim.c looks for it.
     const child = spawn(file, [...before, ...own], {
-      stdio: ['ignore', 'pipe', 'pipe', listenFd ?? 'ignore', 'pipe'],
-      env: { ...process.env, VFILE_GATE: `${gateFd}` },
+      stdio: ['ignore', 'pipe', 'pipe', inherited.listenFd ?? 'ignore', 'pipe', inherited.permitFd],
+      env: { ...process.env, VFILE_GATE: `${gateFd}`, VFILE_PERMIT: `${permitFd}` },
     });
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);

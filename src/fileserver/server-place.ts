@@ -1,6 +1,8 @@
+import type { Inherited } from './ganesha-process.ts';
 import type { HeldPort, HoldPort } from './hold-port.ts';
 import type { VolumeLayout } from './layout.ts';
 import { renderGanesha } from './render-ganesha.ts';
+import type { ReplyPermit } from './reply-permit.ts';
 import type { FileServerSettings } from './settings.ts';
 
 /** What a place is made of. */
@@ -11,6 +13,7 @@ export interface PlaceOptions {
   readonly readOnly: boolean;
   readonly layout: VolumeLayout;
   readonly holdPort: HoldPort;
+  readonly permit: Pick<ReplyPermit, 'fd'>;
 }
 
 /** Where and how the volume is served on this node, by whichever process: the address, the socket, the configuration. */
@@ -26,11 +29,11 @@ export class ServerPlace {
     return this.#options.address;
   }
 
-  /** The socket to serve on, bound once and kept; `undefined`: the server makes its own. */
-  listenFd(): number | undefined {
-    const { address, settings, holdPort } = this.#options;
+  /** What each process gets: the socket, bound once and kept, and what permits its answers. */
+  inherited(): Inherited {
+    const { address, settings, holdPort, permit } = this.#options;
     this.#held ??= holdPort(address, settings.port);
-    return this.#held?.fd;
+    return { listenFd: this.#held?.fd, permitFd: permit.fd };
   }
 
   /** The configuration that lets these addresses mount. */

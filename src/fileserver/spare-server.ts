@@ -76,7 +76,7 @@ export class SpareServer {
 
   #start(clients: readonly string[]): Promise<ReadyServer> {
     const { launcher, place } = this.#options;
-    return launcher.ready(place.config(clients), place.listenFd());
+    return launcher.ready(place.config(clients), place.inherited());
   }
 }
 

@@ -18,6 +18,7 @@ import { Instance } from './instance.ts';
 import { guardLease } from './lease-guard.ts';
 import { giveUp, grantLease } from './own-lease.ts';
 import { Publication } from './publication.ts';
+import type { ReplyPermit } from './reply-permit.ts';
 import { ServerPlace } from './server-place.ts';
 import type { FileServerSettings } from './settings.ts';
 import { SpareServer } from './spare-server.ts';
@@ -34,6 +35,7 @@ export interface SupervisorOptions {
   readonly files: VolumeFiles;
   readonly nfsNull: NfsNull;
   readonly holdPort: HoldPort;
+  readonly permit: ReplyPermit;
   /** How this node has a base volume's disk. */
   readonly findDisk: (baseVolume: string) => ReturnType<FindDisk>;
   readonly clock: Clock;
@@ -108,7 +110,7 @@ export class Supervisor {
   }
 
   async #serve(volume: Mirror, nodes: Mirror, leases: Lease[]): Promise<void> {
-    const { settings, files, clock, log, store } = this.#options;
+    const { settings, files, permit, clock, log, store } = this.#options;
     const swarm = new SwarmView({ nodes, volume });
     const synced = Promise.all([volume.ready(settings.claimTimeoutMs), nodes.ready(settings.claimTimeoutMs)]);
     // Whoever waits for it hears of it; until then it must not end the process.
@@ -131,6 +133,9 @@ export class Supervisor {
       log,
       onRefused: () => this.#die('the claim is not ours any more'),
     });
+    const permitAnswers = () => permit.allowUntil(lease.safeUntil() - settings.leaseMarginMs);
+    permitAnswers();
+    lease.onRenewed(permitAnswers);
     const unguard = guardLease({
       lease,
       clock,
@@ -262,9 +267,9 @@ export class Supervisor {
     if (this.#post?.place.address === address) return this.#post;
     // The node has got another address since.
     this.#leavePost();
-    const { settings, files, launcher, holdPort, log } = this.#options;
+    const { settings, files, launcher, holdPort, permit, log } = this.#options;
     const readOnly = this.#spec(volume).access === 'read-only';
-    const place = new ServerPlace({ settings, address, readOnly, layout: files.layout, holdPort });
+    const place = new ServerPlace({ settings, address, readOnly, layout: files.layout, holdPort, permit });
     this.#post = { place, spare: new SpareServer({ launcher, place, log }) };
     return this.#post;
   }

@@ -4,6 +4,7 @@ import { openStore } from '../etcd/etcd-store.ts';
 import { createMirror } from '../etcd/list-watch-mirror.ts';
 import { GaneshaLauncher } from '../fileserver/ganesha-process.ts';
 import { holdPort } from '../fileserver/hold-port.ts';
+import { createReplyPermit } from '../fileserver/reply-permit.ts';
 import { readFileServerSettings } from '../fileserver/settings.ts';
 import { Supervisor } from '../fileserver/supervisor.ts';
 import { openVolumeFiles } from '../fileserver/volume-files.ts';
@@ -70,6 +71,7 @@ async function main(): Promise<number> {
     files: openVolumeFiles({ exportRoot: settings.exportRoot, host: hostname(), clock, log }),
     nfsNull,
     holdPort,
+    permit: createReplyPermit(settings.runDir, clock),
     clock,
     log,
   });

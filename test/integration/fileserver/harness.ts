@@ -7,6 +7,7 @@ import type { Mirror } from '../../../src/etcd/mirror.ts';
 import type { Store } from '../../../src/etcd/store.ts';
 import { GaneshaLauncher, type ServerProcess } from '../../../src/fileserver/ganesha-process.ts';
 import { holdPort } from '../../../src/fileserver/hold-port.ts';
+import { createReplyPermit, type ReplyPermit } from '../../../src/fileserver/reply-permit.ts';
 import { readFileServerSettings } from '../../../src/fileserver/settings.ts';
 import { Supervisor } from '../../../src/fileserver/supervisor.ts';
 import { openVolumeFiles } from '../../../src/fileserver/volume-files.ts';
@@ -31,6 +32,8 @@ export const otherAddress = '127.0.0.4';
 export interface Task {
   /** Resolves when it stopped as asked, rejects when it failed. */
   readonly done: Promise<void>;
+  /** What permits its answers. */
+  readonly permit: ReplyPermit;
   /** Its ganesha processes that wait for their turn. */
   waiting(): ServerProcess[];
   /** Its newest ganesha process. */
@@ -120,6 +123,7 @@ export async function createBench(fsType: 'ext4' | 'xfs'): Promise<Bench> {
       });
       let newest: ServerProcess | undefined;
       const waiting: ServerProcess[] = [];
+      const permit = createReplyPermit(runDir, clock);
       const stop = new AbortController();
       const supervisor = new Supervisor({
         settings: { ...settings, port },
@@ -143,13 +147,18 @@ export async function createBench(fsType: 'ext4' | 'xfs'): Promise<Bench> {
         files: openVolumeFiles({ exportRoot: disk.root, host, clock, log }),
         nfsNull,
         holdPort,
+        permit,
         clock,
         log,
       });
-      const done = supervisor.run(stop.signal).finally(() => own.close());
+      const done = supervisor.run(stop.signal).finally(() => {
+        permit.close();
+        return own.close();
+      });
       done.catch(() => undefined);
       const task: Task = {
         done,
+        permit,
         waiting: () => waiting.filter(({ ended }) => !ended),
         process: () => {
           if (!newest) throw new Error('ganesha was never started');

@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { run } from '../../../src/lib/exec.ts';
+import { nfsNull } from '../../../src/lib/nfs-null.ts';
 import { vfileKeys } from '../../../src/vfile/keys.ts';
 import type { ServerRecord } from '../../../src/vfile/types.ts';
 import { type Bench, clientAddress, createBench, otherAddress, serverAddress, volume } from './harness.ts';
@@ -232,6 +233,25 @@ describe.each(['ext4', 'xfs'] as const)('a file server on %s', (fsType) => {
     expect(performance.now() - silent).toBeLessThan(1_700);
     for (const member of etcd.members) member.thaw();
     await expect(task.done).rejects.toThrow(/lease could not be renewed/);
+  });
+
+  it('answers nobody beyond its lease, though nothing has stopped it yet: as a host that was frozen goes on', async () => {
+    const { start, server, disk, port } = await prepare();
+    // Neither a renewal nor a probe is to come in between.
+    const task = start({ VFILE_SERVER_LEASE_MS: '60000', VFILE_PROBE_INTERVAL_MS: '60000' });
+    await server(there);
+    const client = await mount(clientAddress, 'node');
+    await untilNoGrace(client);
+    task.permit.allowUntil(performance.now());
+    let answered = false;
+    const made = client.openNew('vol', 'late').finally(() => {
+      answered = true;
+    });
+    await expect.poll(() => readdir(join(disk.root, 'data'))).toContain('late');
+    await expect(nfsNull(serverAddress, port, 500)).rejects.toThrow(/no answer/);
+    expect(answered).toBe(false);
+    task.permit.allowUntil(performance.now() + 60_000);
+    expect(await made).toBe(nfs.ok);
   });
 
   it('gives up, and lets go of the volume, when its disk refuses writes', async () => {

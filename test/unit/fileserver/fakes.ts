@@ -95,6 +95,8 @@ export class Bench {
   answers = true;
   refuses = true;
   disk: 'writable' | 'full' | 'broken' = 'writable';
+  /** Until when the server may answer. */
+  permittedUntil = 0;
   /** So long the configuration takes to write, ms. */
   writeMs = 0;
   /** What vDVS was told about the end of the process. */
@@ -152,6 +154,13 @@ export class Bench {
       holdPort: () => {
         this.events.push('hold');
         return { fd: heldFd, close: () => void this.events.push('let go') };
+      },
+      permit: {
+        fd: 24,
+        allowUntil: (until) => {
+          this.permittedUntil = until;
+        },
+        close: () => undefined,
       },
       clock,
       log: silentLog,
@@ -214,7 +223,7 @@ export class Bench {
 
   #launcher(): ServerLauncher {
     return {
-      ready: async (config, listenFd) => {
+      ready: async (config, { listenFd }) => {
         const process = new FakeProcess(this, config);
         this.#made.push(process);
         return {

@@ -177,6 +177,21 @@ describe('a file server whose ganesha fails', () => {
     expect(await bench.value('server')).toBeUndefined();
   });
 
+  it('lets it answer until the moment when it would be killed for its lease, and no longer', async () => {
+    const bench = new Bench();
+    await bench.start();
+    // Lease 5 s, margin 1 s.
+    expect(bench.permittedUntil).toBe(4_000);
+    await bench.clock.advance(10_000);
+    expect(bench.permittedUntil).toBeGreaterThan(12_000);
+    bench.own.goOffline();
+    const { permittedUntil } = bench;
+    await bench.clock.advance(permittedUntil - 1 - bench.clock.monotonic());
+    expect(bench.process.ended).toBe(false);
+    await bench.clock.advance(200);
+    expect([bench.process.ended, bench.permittedUntil]).toEqual([true, permittedUntil]);
+  });
+
   it('does not take one that it has stopped itself for one that hangs', async () => {
     const bench = new Bench();
     await bench.start();
