@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Writable } from 'node:stream';
 import { VolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
+import { replaceFile } from '../lib/replace-file.ts';
 import { type GaneshaLine, parseGaneshaLine } from './ganesha-log.ts';
 import { type Life, readLife } from './process-life.ts';
 
@@ -92,7 +93,7 @@ export class GaneshaLauncher implements ServerLauncher {
     this.#started += 1;
     const configPath = join(runDir, `ganesha-${this.#started}.conf`);
     const pidPath = join(runDir, `ganesha-${this.#started}.pid`);
-    await replaceFile(configPath, config);
+    await replaceFile(configPath, config, { durable: false });
     const child = await this.#spawn(configPath, pidPath, inherited);
     child.once('exit', () => {
       for (const path of [configPath, pidPath]) rm(path, { force: true }).catch(() => undefined);
@@ -187,20 +188,13 @@ class GaneshaProcess implements ServerProcess {
   }
 
   async reload(config: string): Promise<void> {
-    await replaceFile(this.#configPath, config);
+    await replaceFile(this.#configPath, config, { durable: false });
     this.#send('SIGHUP');
   }
 
   #send(signal: NodeJS.Signals): void {
     if (!this.#ended) this.#child.kill(signal);
   }
-}
-
-/** Writes a file so that a reader sees the old or the new one. */
-async function replaceFile(path: string, text: string): Promise<void> {
-  const temporary = `${path}.new`;
-  await writeFile(temporary, text, { mode: 0o600 });
-  await rename(temporary, path);
 }
 
 /** Logs what the process says. @returns the last serious line of it. */

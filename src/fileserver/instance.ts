@@ -35,7 +35,6 @@ const capacityStep = 0.01;
 export interface InstanceOptions {
   readonly settings: FileServerSettings;
   readonly place: ServerPlace;
-  readonly readOnly: boolean;
   readonly epoch: number;
   /** Counts starts within the epoch, from 1. */
   readonly number: number;
@@ -150,7 +149,7 @@ export class Instance {
     });
     void watchAnswers(health, this.#end);
     void watchAttachment(health, this.#end);
-    if (!this.#options.readOnly) void watchDisk(health, this.#probeText(), this.#end);
+    if (!this.#options.place.readOnly) void watchDisk(health, this.#probeText(), this.#end);
     void this.#watchCapacity();
     void this.#keepSpare();
   }
@@ -207,7 +206,7 @@ export class Instance {
   }
 
   async #proveDisk(health: HealthOptions): Promise<void> {
-    if (this.#options.readOnly) return;
+    if (this.#options.place.readOnly) return;
     const found = await proveWritable(health, this.#probeText());
     if (found === 'full') this.#options.log.warn('the volume is full');
   }

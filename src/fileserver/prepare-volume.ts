@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { VolumeError } from '../lib/errors.ts';
 import type { Run } from '../lib/exec.ts';
 import type { Log } from '../lib/log.ts';
+import { replaceFile } from '../lib/replace-file.ts';
 import { handOverName, inUseName, keepName } from './attachment.ts';
 import type { VolumeLayout } from './layout.ts';
 
@@ -67,18 +68,6 @@ async function readMarker(path: string): Promise<string | undefined> {
   } catch (cause) {
     throw new VolumeError('internal', `${path} is damaged: not the mark of a vFile volume`, { cause });
   }
-}
-
-async function writeMarker(layout: VolumeLayout, volume: string): Promise<void> {
-  const temporary = `${layout.marker}.new`;
-  const file = await open(temporary, 'w', 0o600);
-  try {
-    await file.writeFile(`${JSON.stringify({ v: 1, volume })}\n`);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, layout.marker);
 }
 
 /** ext4 has each change of such a directory, and of all made inside it, reach the disk before the call returns. */
@@ -159,7 +148,7 @@ export async function prepareVolume(options: PrepareOptions): Promise<{ fsType: 
   }
   if (!(await exists(layout.data))) await makeDataDirectory(options, mount.type);
   if (marked !== volume) {
-    await writeMarker(layout, volume);
+    await replaceFile(layout.marker, `${JSON.stringify({ v: 1, volume })}\n`, { durable: true });
     await syncPath(layout.private);
     await syncPath(layout.root);
   }

@@ -25,6 +25,10 @@ export class ServerPlace {
     this.#options = options;
   }
 
+  get readOnly(): boolean {
+    return this.#options.readOnly;
+  }
+
   get address(): string {
     return this.#options.address;
   }

@@ -119,7 +119,7 @@ export class Supervisor {
     const findDisk = () => this.#options.findDisk(this.#volumeSpec(volume).baseVolume);
     const onSwarmChange = followBoth(volume, nodes);
     // What the disk needs is done meanwhile: clients wait. A server that finds the wrong disk gives the claim back.
-    const [{ readOnly }, { address, lease, claim }] = await Promise.all([
+    const [, { address, lease, claim }] = await Promise.all([
       synced.then(() => this.#prepare(volume)),
       this.#claim({ synced, volume, nodes, swarm, leases, known, findDisk }),
     ]);
@@ -163,14 +163,15 @@ export class Supervisor {
       this.#endAll({ kind: 'stop' });
     };
     const unheed = volume.onChange(heed);
+    const post = this.#at(volume, address);
+    const { readOnly } = post.place;
     if (!readOnly) this.#holdDisk(volume);
     const unfollow = readOnly ? () => undefined : await files.followRecords();
-    const post = this.#at(volume, address);
     try {
       await this.#serveAgainAndAgain((number) => {
         const { nfsNull } = this.#options;
         return new Instance({
-          ...{ settings, ...post, readOnly, epoch: claim.epoch, number, swarm, onSwarmChange },
+          ...{ settings, ...post, epoch: claim.epoch, number, swarm, onSwarmChange },
           ...{ publication, files, nfsNull, clock, log },
         });
       });
@@ -268,7 +269,7 @@ export class Supervisor {
     // The node has got another address since.
     this.#leavePost();
     const { settings, files, launcher, holdPort, permit, log } = this.#options;
-    const readOnly = this.#spec(volume).access === 'read-only';
+    const { readOnly } = this.#spec(volume);
     const place = new ServerPlace({ settings, address, readOnly, layout: files.layout, holdPort, permit });
     this.#post = { place, spare: new SpareServer({ launcher, place, log }) };
     return this.#post;
@@ -281,13 +282,11 @@ export class Supervisor {
   }
 
   /** Readies the disk according to the volume's spec. */
-  async #prepare(volume: Mirror): Promise<{ readOnly: boolean }> {
+  async #prepare(volume: Mirror): Promise<void> {
     const { settings, files } = this.#options;
-    const spec = this.#spec(volume);
-    const readOnly = spec.access === 'read-only';
+    const { readOnly, ...root } = this.#spec(volume);
     const servedBefore = lastEpoch(volume, settings.volume) > 0;
-    await files.prepare({ volume: settings.volume, servedBefore, readOnly, root: spec });
-    return { readOnly };
+    await files.prepare({ volume: settings.volume, servedBefore, readOnly, root });
   }
 
   async #serveAgainAndAgain(create: (number: number) => Instance): Promise<void> {
@@ -335,9 +334,10 @@ export class Supervisor {
     return volumeSpecSchema.parse(entry.value);
   }
 
-  #spec(volume: Mirror): { access?: string; uid?: number; gid?: number; mode?: number } {
+  #spec(volume: Mirror): { readOnly: boolean; uid?: number; gid?: number; mode?: number } {
     const spec = this.#volumeSpec(volume);
-    return checkOptions(spec.options, spec.baseDriver);
+    const { access, ...root } = checkOptions(spec.options, spec.baseDriver);
+    return { ...root, readOnly: access === 'read-only' };
   }
 
   #addressNow(swarm: SwarmView): string | undefined {

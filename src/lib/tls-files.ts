@@ -1,7 +1,8 @@
-import { chmod, mkdir, open, rename, statfs } from 'node:fs/promises';
+import { chmod, mkdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Log } from './log.ts';
 import type { TlsFiles } from './node-identity.ts';
+import { replaceFile } from './replace-file.ts';
 
 /** `f_type` of tmpfs, as statfs(2) gives it. */
 const tmpfsMagic = 0x01021994;
@@ -11,18 +12,6 @@ export interface TlsFilePaths {
   readonly cert: string;
   readonly key: string;
   readonly ca: string;
-}
-
-async function replaceFile(path: string, content: string): Promise<void> {
-  const temporary = `${path}.new`;
-  const file = await open(temporary, 'w', 0o600);
-  try {
-    await file.writeFile(content);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, path);
 }
 
 /**
@@ -46,8 +35,8 @@ export async function writeTlsFiles(options: {
     ca: join(directory, 'ca.crt'),
   };
   // The key before the certificate: a handshake in between fails either way, and is tried again.
-  await replaceFile(paths.key, tls.key);
-  await replaceFile(paths.cert, tls.cert);
-  await replaceFile(paths.ca, tls.ca);
+  await replaceFile(paths.key, tls.key, { durable: true });
+  await replaceFile(paths.cert, tls.cert, { durable: true });
+  await replaceFile(paths.ca, tls.ca, { durable: true });
   return paths;
 }

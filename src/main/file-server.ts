@@ -62,6 +62,7 @@ async function main(): Promise<number> {
     log,
     requestTimeoutMs: Math.min(5_000, settings.leaseMs),
   });
+  const permit = createReplyPermit(settings.runDir, clock);
   const supervisor = new Supervisor({
     settings,
     store,
@@ -71,7 +72,7 @@ async function main(): Promise<number> {
     files: openVolumeFiles({ exportRoot: settings.exportRoot, host: hostname(), clock, log }),
     nfsNull,
     holdPort,
-    permit: createReplyPermit(settings.runDir, clock),
+    permit,
     clock,
     log,
   });
@@ -85,6 +86,7 @@ async function main(): Promise<number> {
     if (!error.retry) await clock.sleep(hopelessPauseMs, stop.signal).catch(() => undefined);
     return errorTraits[error.code].exitCode;
   } finally {
+    permit.close();
     identity.stop();
     await store.close().catch(() => undefined);
   }

@@ -80,6 +80,24 @@ export async function inspect(
   return inspectSchema.parse(JSON.parse(await lab.dockerOk(host, ['volume', 'inspect', volume])))[0];
 }
 
+/** Waits until the volume's status, seen from `host`, gives `look` what it looks for. @param blame what to tell meanwhile. */
+async function reachStatus<T>(
+  { lab, host, volume }: { readonly lab: Lab; readonly host: string; readonly volume: string },
+  look: (status: Record<string, unknown>) => T | undefined,
+  how: { readonly what: string; readonly timeoutMs: number },
+  blame: (status: Record<string, unknown>) => unknown = (status) => status,
+): Promise<T> {
+  return await waitFor(
+    async () => {
+      const status = (await inspect(lab, host, volume)).Status ?? {};
+      const value = look(status);
+      if (value !== undefined) return { done: true, value };
+      return { done: false, reason: JSON.stringify(blame(status)) };
+    },
+    { ...how, everyMs: 250 },
+  );
+}
+
 /** Waits until the volume's `Volume Status`, seen from `host`, is `state`. */
 export async function reachState(
   lab: Lab,
@@ -88,37 +106,28 @@ export async function reachState(
   state: string,
   timeoutMs = 90_000,
 ): Promise<Record<string, unknown>> {
-  return await waitFor(
-    async () => {
-      const status = (await inspect(lab, host, volume)).Status ?? {};
-      if (status['Volume Status'] === state) return { done: true, value: status };
-      return { done: false, reason: JSON.stringify(status) };
-    },
-    { what: `${volume} to be ${state}`, timeoutMs, everyMs: 250 },
+  return await reachStatus(
+    { lab, host, volume },
+    (status) => (status['Volume Status'] === state ? status : undefined),
+    { what: `${volume} to be ${state}`, timeoutMs },
   );
 }
 
 /** Waits until another host is ready to take the volume over: it is so again some time after each failover. */
 export async function reachStandby(lab: Lab, host: string, volume: string): Promise<void> {
-  await waitFor(
-    async () => {
-      const status = (await inspect(lab, host, volume)).Status ?? {};
-      if (status['Standby node'] !== undefined) return { done: true, value: undefined };
-      return { done: false, reason: JSON.stringify(status) };
-    },
-    { what: `a standby for ${volume}`, timeoutMs: 90_000, everyMs: 250 },
-  );
+  await reachStatus({ lab, host, volume }, (status) => status['Standby node'], {
+    what: `a standby for ${volume}`,
+    timeoutMs: 90_000,
+  });
 }
 
 /** Waits until no host uses the volume any more; an engine that was killed has not told of the end of some containers. */
 export async function reachUnused(lab: Lab, host: string, volume: string, timeoutMs = 30_000): Promise<void> {
-  await waitFor(
-    async () => {
-      const status = (await inspect(lab, host, volume)).Status ?? {};
-      if (status['Global Refcount'] === 0) return { done: true, value: undefined };
-      return { done: false, reason: JSON.stringify(status['Mounted by']) };
-    },
-    { what: `${volume} to be unused`, timeoutMs, everyMs: 250 },
+  await reachStatus(
+    { lab, host, volume },
+    (status) => status['Global Refcount'] === 0 || undefined,
+    { what: `${volume} to be unused`, timeoutMs },
+    (status) => status['Mounted by'],
   );
 }
 

@@ -1,6 +1,7 @@
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VolumeError } from '../../lib/errors.ts';
+import { replaceFile } from '../../lib/replace-file.ts';
 import { type MemberState, memberStateSchema } from './types.ts';
 
 /** etcd's data and this supervisor's state, in one directory that outlives the container. */
@@ -48,14 +49,7 @@ export class DataDirectory {
   async writeState(state: MemberState): Promise<void> {
     await mkdir(this.#root, { recursive: true, mode: 0o700 });
     const path = join(this.#root, 'state.json');
-    const file = await open(`${path}.new`, 'w', 0o600);
-    try {
-      await file.writeFile(`${JSON.stringify(state)}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(`${path}.new`, path);
+    await replaceFile(path, `${JSON.stringify(state)}\n`, { durable: true });
     await this.#sync();
   }
 

@@ -1,8 +1,9 @@
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { toVolumeError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
+import { replaceFile } from '../../lib/replace-file.ts';
 
 const volumeTransports = z.object({ port: z.number().int(), transports: z.array(z.string()) });
 
@@ -61,20 +62,6 @@ async function load(
   }
 }
 
-/** @param durable whether it must survive a power cut; what belongs to this boot need not */
-async function replaceFile(path: string, text: string, durable: boolean): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  const temporary = `${path}.new`;
-  const file = await open(temporary, 'w', 0o600);
-  try {
-    await file.writeFile(text);
-    if (durable) await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, path);
-}
-
 /** Opens the memory in `path`. @param boot the kernel's boot ID. */
 export async function openNodeState(parts: { path: string; boot: string; log: Log }): Promise<NodeState> {
   const { path, boot, log } = parts;
@@ -90,7 +77,8 @@ export async function openNodeState(parts: { path: string; boot: string; log: Lo
       dirty = false;
       durable = false;
       try {
-        await replaceFile(path, JSON.stringify({ v: 1, boot, ...memory }), sync);
+        await mkdir(dirname(path), { recursive: true });
+        await replaceFile(path, JSON.stringify({ v: 1, boot, ...memory }), { durable: sync });
       } catch (thrown) {
         log.warn('cannot write the state file', { path, error: toVolumeError(thrown).message });
       }
