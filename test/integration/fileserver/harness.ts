@@ -27,6 +27,7 @@ export const host = 'vfile-shared';
 export const serverAddress = '127.0.0.2';
 export const clientAddress = '127.0.0.3';
 export const otherAddress = '127.0.0.4';
+export const witnessAddress = '127.0.0.5';
 
 /** A file server task that runs. */
 export interface Task {

@@ -6,7 +6,15 @@ import { run } from '../../../src/lib/exec.ts';
 import { nfsNull } from '../../../src/lib/nfs-null.ts';
 import { vfileKeys } from '../../../src/vfile/keys.ts';
 import type { ServerRecord } from '../../../src/vfile/types.ts';
-import { type Bench, clientAddress, createBench, otherAddress, serverAddress, volume } from './harness.ts';
+import {
+  type Bench,
+  clientAddress,
+  createBench,
+  otherAddress,
+  serverAddress,
+  volume,
+  witnessAddress,
+} from './harness.ts';
 import { NfsClient, nfs } from './nfs-client.ts';
 
 const there = (record: ServerRecord | undefined): boolean => record !== undefined;
@@ -156,6 +164,10 @@ describe.each(['ext4', 'xfs'] as const)('a file server on %s', (fsType) => {
     await server(there);
     await mount(otherAddress, 'dead');
     await dropNode('n3');
+    // Who sees what came after it has seen that the node is gone: else grace begins with its client, and again without.
+    await putNode('n4', witnessAddress);
+    const witness = await mount(witnessAddress, 'witness');
+    await expect.poll(() => witness.lookup('vol'), { timeout: 5_000 }).toBe(nfs.ok);
     task.process().kill();
     await server((record) => record?.instance === 2);
     // With the record kept, grace would last until the check after 5 s at least.
