@@ -8,7 +8,8 @@
  *   asks it to. It counts here that a client has said so (RECLAIM_COMPLETE): the reaper is woken at that moment, so that
  *   clients wait for one another and no longer. A wake that gets lost costs what it did before, half a lease.
  * - A library in this place may also have ganesha serve on a socket that its parent keeps open when it dies (`bind`), have it
- *   wait for its turn when all that needs no volume is done (`mkdir`), and answer nobody without its parent's leave (`sendmsg`).
+ *   wait for its turn when all that needs no volume is done (`mkdir`; clients that come meanwhile wait for it, connected), and
+ *   answer nobody without its parent's leave (`sendmsg`).
  *
  * Handles are pointers that only these functions look at. `put-shim` puts the library in place and proves that no name is
  * missing, on either side.
@@ -33,11 +34,13 @@ extern int getsockname(int socket, void *address, unsigned *length);
 extern int setsockopt(int socket, int level, int option, const void *value, unsigned length);
 extern int fcntl(int descriptor, int command, ...);
 extern int dup2(int from, int to);
+extern int listen(int socket, int backlog);
 extern int close(int descriptor);
 extern char *getenv(const char *name);
 extern int unsetenv(const char *name);
 extern int atoi(const char *text);
 extern long read(int descriptor, void *into, unsigned long length);
+extern long write(int descriptor, const void *from, unsigned long length);
 extern void _exit(int code);
 extern void *mmap(void *at, unsigned long length, int protection, int flags, int descriptor, long offset);
 extern int clock_gettime(int clock, void *into);
@@ -71,6 +74,8 @@ void monitoring__counter_inc(void *counter, long long value) {
 
 /* Where the file server puts a socket that it has bound to the volume's port. */
 enum { inherited = 3 };
+/* Of connections that nobody has taken yet: more than a cluster has nodes. ganesha sets its own. */
+enum { backlog = 1024 };
 
 /*
  * Takes the inherited socket in the place of one that is to be bound to the same address and port. The parent keeps it open when
@@ -104,6 +109,9 @@ static const volatile unsigned long long *permit;
  * Waits for the server's turn: reads the server's epoch (8 bytes, least first) from the descriptor that VFILE_GATE names. Ends
  * the process when its parent has ended. Once: this library is there twice, and each calls the next one's `mkdir`. The file of
  * the permit is the descriptor that VFILE_PERMIT names.
+ *
+ * From here on the kernel accepts on the inherited socket, which the parent is told with one byte: clients may be sent here
+ * before there is an answer, and need not be sent when there is one.
  */
 static void wait_for_turn(void) {
   const char *gate = getenv("VFILE_GATE");
@@ -116,6 +124,7 @@ static void wait_for_turn(void) {
     if (permit == (void *)-1L) _exit(1);
     close(atoi(permits));
   }
+  if (listen(inherited, backlog) == 0 && write(atoi(gate), "", 1) != 1) _exit(1);
   while (have < sizeof epoch) {
     long got = read(atoi(gate), (char *)&epoch + have, sizeof epoch - have);
     if (got == 0 || (got < 0 && *__errno_location() != eintr)) _exit(got < 0);

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { Writable } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { VolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { replaceFile } from '../lib/replace-file.ts';
@@ -44,6 +44,8 @@ export type Tells = (told: NonNullable<GaneshaLine['tells']>) => void;
 /** A process with program, libraries and configuration read, which waits before it touches the volume. */
 export interface ReadyServer {
   readonly process: ServerProcess;
+  /** Whether clients that connect are accepted already; they have their answers when it serves. */
+  readonly accepts: boolean;
   /**
    * Lets it serve, once.
    * @param serverEpoch distinct for every start of this volume's server, 32 bits: clients recognise a restart by it.
@@ -98,9 +100,13 @@ export class GaneshaLauncher implements ServerLauncher {
     child.once('exit', () => {
       for (const path of [configPath, pidPath]) rm(path, { force: true }).catch(() => undefined);
     });
-    const gate = child.stdio[gateFd] as Writable;
+    const gate = child.stdio[gateFd] as Duplex;
     // One that has ended waits for nothing; its end is told by `exited`.
     gate.on('error', () => undefined);
+    let accepts = false;
+    gate.once('data', () => {
+      accepts = true;
+    });
     let tells: Tells = () => undefined;
     return {
       process: new GaneshaProcess(
@@ -108,6 +114,9 @@ export class GaneshaLauncher implements ServerLauncher {
         configPath,
         readWords(child, log, (told) => tells(told)),
       ),
+      get accepts() {
+        return accepts;
+      },
       serve: (serverEpoch, told) => {
         tells = told;
         const epoch = Buffer.alloc(8);

@@ -24,8 +24,6 @@ import {
 
 /** After SIGKILL only a process stuck in the kernel, on a dead disk say, is still there. In ms. */
 const killedTimeoutMs = 5_000;
-/** How long a planned stop waits for the store before it goes on without. In ms. */
-const withdrawTimeoutMs = 1_000;
 /** A server that has just started has its clients to look after; the next one is made ready after so long. In ms. */
 const spareAfterMs = 5_000;
 /** Use that changed by less than this share of the size is not worth a write to the store. */
@@ -107,7 +105,7 @@ export class Instance {
     const ending = await this.#end.ended();
     unfollow?.();
     publication.set(undefined);
-    await (ending.kind === 'stop' ? this.#stop() : this.#kill());
+    await this.#kill();
     return ending;
   }
 
@@ -271,22 +269,9 @@ export class Instance {
   }
 
   /**
-   * The planned end. The clients are told that the server goes, so that they park; until then they find the socket that is held.
-   * ganesha is killed: what it has answered is with the kernel, which writes it out when the disk is unmounted, and its end in
-   * order takes longer.
+   * Also the planned end: what ganesha has answered is with the kernel, which writes it out when the disk is unmounted, and its
+   * end in order takes longer. Clients that are not parked yet find the socket that is held.
    */
-  async #stop(): Promise<void> {
-    const { clock, log, publication } = this.#options;
-    const told = withDeadline(
-      clock,
-      withdrawTimeoutMs,
-      'taking back the server record',
-      publication.settled(),
-    ).catch((error) => log.warn(toVolumeError(error).message));
-    await this.#kill();
-    await told;
-  }
-
   async #kill(): Promise<void> {
     const { clock, log } = this.#options;
     if (!this.#process || this.#process.ended) return;

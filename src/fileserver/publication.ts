@@ -1,10 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Condition, Lease, Store } from '../etcd/store.ts';
+import type { Lease, Store } from '../etcd/store.ts';
 import type { Clock } from '../lib/clock.ts';
 import { toVolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { vfileKeys } from '../vfile/keys.ts';
 import type { ServerRecord } from '../vfile/types.ts';
+import type { Claim } from './claim.ts';
 
 const retryMs = 100;
 
@@ -13,8 +14,8 @@ export interface PublicationOptions {
   readonly volume: string;
   readonly store: Store;
   readonly lease: Lease;
-  /** Must hold for each write: that the claim is still ours. */
-  readonly condition: Condition;
+  /** Must still be ours for each write. */
+  readonly claim: Claim;
   readonly clock: Clock;
   readonly log: Log;
   /** The claim is not ours any more: whoever relies on it must stop. */
@@ -32,6 +33,8 @@ export class Publication {
   /** `unknown` after a write of which nobody can say whether it was done. */
   #stored: ServerRecord | undefined | 'unknown';
   #working = false;
+  /** Whether the claim says that the server serves. */
+  #toldServing = false;
   #settled: Promise<void> = Promise.resolve();
 
   constructor(options: PublicationOptions) {
@@ -73,14 +76,17 @@ export class Publication {
   }
 
   async #write(record: ServerRecord | undefined): Promise<void> {
-    const { store, lease, condition, volume, onRefused } = this.#options;
+    const { store, lease, claim, volume, onRefused } = this.#options;
     const key = vfileKeys.server(volume);
+    // The record first: who sees one change after the other must not see a moment with nobody to go to.
+    const put = { put: key, value: { ...record }, lease: lease.id };
     const result = await store.txn(
-      [condition],
-      [record ? { put: key, value: { ...record }, lease: lease.id } : { delete: key }],
+      [claim.condition],
+      record ? (this.#toldServing ? [put] : [put, claim.serves]) : [{ delete: key }],
     );
     if (result.done) {
       this.#stored = record;
+      if (record) this.#toldServing = true;
       return;
     }
     this.#stopped.abort();

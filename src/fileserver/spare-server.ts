@@ -20,6 +20,8 @@ interface Spare {
   readonly clients: readonly string[];
   /** `undefined` when it could not be started. */
   readonly started: Promise<ReadyServer | undefined>;
+  /** Absent until it is started. */
+  server?: ReadyServer | undefined;
 }
 
 /**
@@ -34,6 +36,11 @@ export class SpareServer {
     this.#options = options;
   }
 
+  /** Whether clients that connect are accepted already, by one that waits. */
+  get accepts(): boolean {
+    return this.#spare?.server?.accepts ?? false;
+  }
+
   /** Has one wait that lets all of these mount, unless one does. Never fails: without, a start takes longer. */
   prepare(clients: readonly string[]): void {
     if (this.#spare && letsIn(this.#spare, clients)) return;
@@ -43,9 +50,10 @@ export class SpareServer {
       log.warn(`no server waits for its turn: ${toVolumeError(error).message}`);
       return undefined;
     });
-    const spare = { clients, started };
+    const spare: Spare = { clients, started };
     this.#spare = spare;
     void started.then(async (server) => {
+      spare.server = server;
       await server?.process.exited;
       if (this.#spare !== spare) return;
       if (server) log.warn('the server that waited for its turn has ended');

@@ -128,7 +128,7 @@ export class Supervisor {
       volume: settings.volume,
       store,
       lease,
-      condition: claim.condition,
+      claim,
       clock,
       log,
       onRefused: () => this.#die('the claim is not ours any more'),
@@ -180,12 +180,15 @@ export class Supervisor {
       unguardDisk();
       unheed();
       unfollow();
-      await withDeadline(clock, settleTimeoutMs, 'settling', publication.settled()).catch(() => undefined);
+      this.#mounted = swarm.mounted;
+      // The next server has the disk brought to it meanwhile, and claims when it is there.
+      await Promise.all([
+        this.#handOver(volume),
+        withDeadline(clock, settleTimeoutMs, 'settling', publication.settled()).catch(() => undefined),
+      ]);
       publication.stop();
     }
-    this.#mounted = swarm.mounted;
-    // The next server claims as soon as it has the disk.
-    await Promise.all([this.#letGo(leases), this.#handOver(volume)]);
+    await this.#letGo(leases);
   }
 
   /** Gets a lease, this node's address and the claim. */
@@ -208,12 +211,16 @@ export class Supervisor {
       this.#at(mirror, address).spare.prepare(swarm.mayMount());
       return address;
     };
+    const accepting = () => (this.#post?.spare.accepts ? this.#post.place.address : undefined);
     const [lease, address] = await Promise.all([
       grantLease({ store, settings, leases, clock, log, signal }),
       ready(),
       synced.then(() => clearDeadClaim({ volume, node, store, mirror, findDisk, log })),
     ]);
-    const claim = await takeClaim({ volume, node, store, mirror, lease, clock, log, timeoutMs, signal });
+    const claim = await takeClaim({
+      ...{ volume, node, store, mirror, lease, accepting },
+      ...{ clock, log, timeoutMs, signal },
+    });
     return { address, lease, claim };
   }
 

@@ -114,6 +114,8 @@ export const serverClaimSchema = z.object({
   node: z.string(),
   epoch: z.number().int().positive(),
   since: z.string(),
+  /** Until the server serves: where its clients are accepted already, so that plugins may send them there. */
+  address: z.string().optional(),
 });
 export type ServerClaim = z.infer<typeof serverClaimSchema>;
 

@@ -15,7 +15,12 @@ export type Serving =
       /** Who served when it was last known. */
       readonly last?: ServerStart;
     }
-  | { readonly known: true; readonly server: ServerStart | undefined };
+  | {
+      readonly known: true;
+      readonly server: ServerStart | undefined;
+      /** It accepts, but does not answer yet. */
+      readonly starting?: boolean;
+    };
 
 /** What there is to decide for one transport. */
 export interface TargetInput {

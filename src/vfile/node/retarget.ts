@@ -2,7 +2,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { toVolumeError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import type { NfsNull } from '../../lib/nfs-null.ts';
-import { decideTarget, type ServerStart, type Serving, type TargetStep } from './decide-target.ts';
+import { decideTarget, type ServerStart, type Serving, sameStart, type TargetStep } from './decide-target.ts';
 import { type Parking, parkingAddress } from './parking.ts';
 import { createSilence } from './silence.ts';
 import { createStalls } from './stalls.ts';
@@ -136,6 +136,14 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
     remember(entry.volume, entry.port, [...entry.transports.keys()]);
   };
 
+  /** Whether a transport points at a server that serves, after it did not. */
+  const resume = (entry: Tracked, id: string): void => {
+    const { serving: now, silent } = known(entry.volume);
+    const server = now.known ? now.server : now.last;
+    if (!server || silent || (now.known && now.starting)) return;
+    if (sameStart(entry.transports.get(id), server)) stalls.aimed(entry.volume, server);
+  };
+
   const move = async (entry: Tracked, id: string, signal: AbortSignal): Promise<Outcome> => {
     const transport = await transports.read(id);
     if (!transport) {
@@ -143,7 +151,10 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
       return 'settled';
     }
     const step = decide(entry, transport);
-    if (step.do === 'leave') return 'settled';
+    if (step.do === 'leave') {
+      resume(entry, id);
+      return 'settled';
+    }
     if (step.do === 'adopt') {
       entry.transports.set(id, step.server);
       return 'settled';
@@ -153,7 +164,7 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
     stalls.moving(entry.volume, known(entry.volume));
     await transports.aim(id, address, { timeoutMs: times.writeTimeoutMs, signal });
     entry.transports.set(id, step.do === 'aim' ? step.server : undefined);
-    if (step.do === 'aim') stalls.aimed(entry.volume, step.server);
+    resume(entry, id);
     log.info(step.do === 'park' ? `parked: ${step.reason}` : `re-targeted to ${address}`, {
       volume: entry.volume,
       transport: id,

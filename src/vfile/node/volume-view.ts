@@ -6,6 +6,7 @@ import {
   type MountRecord,
   mountRecordSchema,
   type ServerRecord,
+  serverClaimSchema,
   serverRecordSchema,
   type VolumeSpec,
   type VolumeStatus,
@@ -69,7 +70,13 @@ export function createVolumeView(mirror: Mirror): VolumeView {
     serving(volume) {
       const record = server(volume);
       const now = record && { address: record.address, epoch: record.epoch, instance: record.instance };
-      if (mirror.synced) return { known: true, server: now };
+      if (mirror.synced && now) return { known: true, server: now };
+      const claim = at(serverClaimSchema, vfileKeys.claim(volume));
+      if (mirror.synced && claim?.address) {
+        const { address, epoch } = claim;
+        return { known: true, server: { address, epoch, instance: 1 }, starting: true };
+      }
+      if (mirror.synced) return { known: true, server: undefined };
       const reason = mirror.problem ?? 'etcd is out of reach';
       return { known: false, reason, ...(now ? { last: now } : {}) };
     },

@@ -133,14 +133,18 @@ export async function createBench(fsType: 'ext4' | 'xfs'): Promise<Bench> {
         findDisk: async () => undefined,
         launcher: {
           ready: async (...args) => {
-            const { process, serve } = await ganesha.ready(...args);
+            const ready = await ganesha.ready(...args);
+            const { process } = ready;
             waiting.push(process);
             return {
               process,
+              get accepts() {
+                return ready.accepts;
+              },
               serve: (...how) => {
                 waiting.splice(waiting.indexOf(process), 1);
                 newest = process;
-                serve(...how);
+                ready.serve(...how);
               },
             };
           },

@@ -2,10 +2,11 @@ import { readdir, stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { Change, Store } from '../../../src/etcd/store.ts';
 import { run } from '../../../src/lib/exec.ts';
 import { nfsNull } from '../../../src/lib/nfs-null.ts';
 import { vfileKeys } from '../../../src/vfile/keys.ts';
-import type { ServerRecord } from '../../../src/vfile/types.ts';
+import { type ServerRecord, serverClaimSchema } from '../../../src/vfile/types.ts';
 import {
   type Bench,
   clientAddress,
@@ -25,6 +26,32 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   const began = performance.now();
   await work();
   return performance.now() - began;
+}
+
+/** What a client finds at the server's address: 'accepted', or why not. */
+function knock(port: number): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: serverAddress, port });
+    const done = (what: string) => {
+      socket.destroy();
+      resolve(what);
+    };
+    socket.once('connect', () => done('accepted')).once('error', (error) => done(error.message));
+  });
+}
+
+/** Follows the claim. @returns where each version of it has its clients accepted. */
+async function followClaim(store: Store, signal: AbortSignal): Promise<(string | undefined)[]> {
+  const places: (string | undefined)[] = [];
+  const key = vfileKeys.claim(volume);
+  const { revision } = await store.list(key);
+  const changes = (all: readonly Change[]) => {
+    for (const one of all) {
+      if (one.type === 'put') places.push(serverClaimSchema.parse(one.entry.value).address);
+    }
+  };
+  store.watch(key, revision + 1, { changes, lost: () => undefined }, signal);
+  return places;
 }
 
 describe.each(['ext4', 'xfs'] as const)('a file server on %s', (fsType) => {
@@ -116,22 +143,13 @@ describe.each(['ext4', 'xfs'] as const)('a file server on %s', (fsType) => {
     const { start, server, port } = await prepare();
     const task = start();
     await server(there);
-    const knock = () =>
-      new Promise<string>((resolve) => {
-        const socket = connect({ host: serverAddress, port });
-        const done = (what: string) => {
-          socket.destroy();
-          resolve(what);
-        };
-        socket.once('connect', () => done('accepted')).once('error', (error) => done(error.message));
-      });
     task.process().kill();
     const answers = new Set<string>();
     let again = false;
     const back = server((record) => record?.instance === 2).then(() => {
       again = true;
     });
-    while (!again) answers.add(await knock());
+    while (!again) answers.add(await knock(port));
     await back;
     expect([...answers]).toEqual(['accepted']);
   });
@@ -277,7 +295,7 @@ describe.each(['ext4', 'xfs'] as const)('a file server on %s', (fsType) => {
   });
 
   it('stands by without a claim until its disk arrives, and ends when the disk is taken away', async () => {
-    const { start, server, disk, store } = await prepare();
+    const { start, server, disk, store, port } = await prepare();
     await disk.takeAway();
     const node = {
       v: 1,
@@ -295,10 +313,18 @@ describe.each(['ext4', 'xfs'] as const)('a file server on %s', (fsType) => {
     await expect.poll(() => standby.waiting().length).toBe(1);
     const [waiting] = standby.waiting();
     expect(await store.get(vfileKeys.claim(volume))).toBeUndefined();
+    // Who is sent here before it serves need not be sent when it does.
+    await expect.poll(() => knock(port), { timeout: 5_000 }).toBe('accepted');
+    const early = nfsNull(serverAddress, port, 10_000);
+    const watching = new AbortController();
+    const places = await followClaim(store, watching.signal);
     await disk.arrive();
     const took = await timed(() => server((record) => record?.node === 'n1'));
     expect(took).toBeLessThan(2_000);
     expect(standby.process()).toBe(waiting);
+    await early;
+    await expect.poll(() => places).toEqual([serverAddress, undefined]);
+    watching.abort();
     expect(await (await mount(clientAddress, 'node')).lookup('vol')).toBe(nfs.ok);
 
     await disk.takeAway();

@@ -94,6 +94,8 @@ export class Bench {
   /** Whether NULL calls are answered; when not, whether one is refused at once or left without an answer. */
   answers = true;
   refuses = true;
+  /** Whether one that waits for its turn accepts connections. */
+  accepts = true;
   disk: 'writable' | 'full' | 'broken' = 'writable';
   /** Until when the server may answer. */
   permittedUntil = 0;
@@ -228,6 +230,7 @@ export class Bench {
         this.#made.push(process);
         return {
           process,
+          accepts: this.accepts,
           serve: (epoch, tells) => {
             process.serves = true;
             this.listenFds.push(listenFd);

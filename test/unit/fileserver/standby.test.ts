@@ -81,6 +81,30 @@ describe('a file server whose disk is not there yet', () => {
     expect(await bench.value('server')).toMatchObject({ node: 'n1', epoch: 2 });
   });
 
+  it('says with its claim where its clients are accepted already, until it serves', async () => {
+    await bench.start();
+    bench.answers = false;
+    await arrive();
+    expect(await bench.value('claim')).toMatchObject({ epoch: 1, address: '10.0.0.1' });
+    expect(await bench.value('server')).toBeUndefined();
+    const before = await bench.store.get(vfileKeys.claim(volume));
+    bench.answers = true;
+    await bench.clock.advance(1_000);
+    expect(await bench.value('server')).toMatchObject({ epoch: 1 });
+    const claim = await bench.store.get(vfileKeys.claim(volume));
+    expect(claim?.value).toEqual({ v: 1, node: 'n1', epoch: 1, since: expect.any(String) });
+    // The same claim still, which everything compares that is written under it.
+    expect([claim?.createRevision, claim?.lease]).toEqual([before?.createRevision, before?.lease]);
+  });
+
+  it('says nothing of the sort when nobody would be accepted', async () => {
+    bench.accepts = false;
+    await bench.start();
+    bench.answers = false;
+    await arrive();
+    expect(await bench.value('claim')).not.toHaveProperty('address');
+  });
+
   it('takes over also when its plugin shows no sign of life at that moment', async () => {
     await bench.start();
     await bench.clock.advance(1_000);

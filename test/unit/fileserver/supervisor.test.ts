@@ -314,11 +314,13 @@ describe('a file server that is asked to stop', () => {
     expect(bench.diskUse).toBe('kept');
   });
 
-  it('does not wait long for a store that is out of reach', async () => {
+  it('does not wait long for a store that is out of reach, and with the disk not at all', async () => {
     const bench = new Bench();
+    await bench.putMount('n2', '10.0.0.2');
     await bench.start();
     bench.own.goOffline();
     await bench.stop();
+    expect(bench.events.slice(-2)).toEqual(['kill', 'hand over']);
     await bench.clock.advance(1_000);
     expect(bench.process.ended).toBe(true);
     await bench.clock.advance(3_000);

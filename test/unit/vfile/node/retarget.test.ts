@@ -148,6 +148,40 @@ describe('re-targeting', () => {
     expect(resumed).toEqual([]);
   });
 
+  it('goes to a server that accepts before it answers, and has been without one until it serves', async () => {
+    void retargeter.track('vol', 20501);
+    await clock.advance(5_000);
+    const become = async (next: Serving, ms: number) => {
+      serving = next;
+      retargeter.look('vol');
+      await clock.advance(ms);
+    };
+    await become({ known: true, server: undefined }, 1_000);
+    await become({ known: true, server: second, starting: true }, 400);
+    expect(transports.writes).toEqual([`${id} 127.0.0.1`, `${id} 10.0.0.2`]);
+    expect(resumed).toEqual([]);
+    await become({ known: true, server: second }, 5_000);
+    expect(transports.writes).toHaveLength(2);
+    expect(resumed).toEqual(['vol 2.1 after 1400 ms']);
+  });
+
+  it('parks again when the server that was to serve does not answer for long, or gives up', async () => {
+    void retargeter.track('vol', 20501);
+    await clock.settle();
+    silent.add(second.address);
+    serving = { known: true, server: second, starting: true };
+    retargeter.look('vol');
+    await clock.settle();
+    await clock.advance(4_000);
+    expect(transports.writes).toEqual([`${id} 10.0.0.2`, `${id} 127.0.0.1`]);
+    silent.clear();
+    await clock.advance(1_000);
+    serving = { known: true, server: undefined };
+    retargeter.look('vol');
+    await clock.settle();
+    expect(transports.writes.slice(2)).toEqual([`${id} 10.0.0.2`, `${id} 127.0.0.1`]);
+  });
+
   it('goes through the parking place when the server was started again at its address', async () => {
     void retargeter.track('vol', 20501);
     await clock.settle();
