@@ -112,7 +112,7 @@ function followMirror(parts: NodeParts, view: VolumeView, mounts: NodeMounts): v
   mirror.onChange((keys) => {
     for (const key of keys) {
       const place = parseVolumeKey(key);
-      if (place?.part === 'server') retargeter.look(place.volume);
+      if (place?.part === 'server' || place?.part === 'claim') retargeter.look(place.volume);
       if (place?.part === 'spec') void saveKnown();
       const own = place?.part === 'mounts' && place.node === node.current().nodeId;
       if (place && own && !mirror.entries.has(key)) {

@@ -19,6 +19,19 @@ describe('volumes on a node', () => {
   /** What the manager does last when it removes a volume. */
   const managerRemoves = (volume: string) => cluster.deletePrefix(vfileKeys.volume(volume));
 
+  it('follow their server: one that comes, one that goes, and one that accepts before it serves', async () => {
+    await cluster.volume('vol');
+    await cluster.serve('vol', '10.0.0.1');
+    await cluster.delete(vfileKeys.server('vol'));
+    const claim = { v: 1, node: 'n2', epoch: 2, since: '' };
+    await cluster.put(vfileKeys.claim('vol'), { ...claim, address: '10.0.0.2' });
+    expect(a.looks).toEqual([
+      { volume: 'vol', server: '10.0.0.1' },
+      { volume: 'vol', server: undefined },
+      { volume: 'vol', server: '10.0.0.2' },
+    ]);
+  });
+
   describe('create', () => {
     it('ends when the base volume is there', async () => {
       const create = a.driver.create('vol', { size: '1gb' });

@@ -119,6 +119,8 @@ export interface OneNode {
   containers: { containerId: string; driver: string; volume: string }[] | undefined;
   /** Ports that the retargeter looks after, by volume. */
   readonly tracked: Map<string, number>;
+  /** Whom the retargeter sees serve a volume as it is told to look, each time. */
+  readonly looks: { readonly volume: string; readonly server: string | undefined }[];
   /** Problems that the retargeter would tell. */
   readonly problems: Map<string, string>;
   /** What the retargeter calls when it goes on with another start of a server. */
@@ -147,6 +149,8 @@ export async function startOneNode(
   const stop = new AbortController();
   const tracked = new Map<string, number>();
   const problems = new Map<string, string>();
+  const looks: OneNode['looks'] = [];
+  const servingSlot: NodeParts['servingSlot'] = { serving: () => ({ known: false, reason: '' }) };
   let writes = 0;
   const counting = new Proxy(store, {
     get(target, name) {
@@ -165,6 +169,7 @@ export async function startOneNode(
     mounter,
     containers: options.containers,
     tracked,
+    looks,
     problems,
     resumedSlot: { resumed: () => undefined },
     writes: () => writes,
@@ -198,7 +203,11 @@ export async function startOneNode(
       },
       tracks: (volume) => tracked.has(volume),
       untrack: (volume) => void tracked.delete(volume),
-      look: () => undefined,
+      look: (volume) => {
+        if (volume === undefined) return;
+        const now = servingSlot.serving(volume);
+        looks.push({ volume, server: now.known ? now.server?.address : undefined });
+      },
       problem: (volume) => problems.get(volume),
       problems: () => [...problems.values()],
       stop: async () => undefined,
@@ -211,7 +220,7 @@ export async function startOneNode(
     },
     known,
     resumedSlot: one.resumedSlot,
-    servingSlot: { serving: () => ({ known: false, reason: '' }) },
+    servingSlot,
     problems: () => [],
     canRetarget: () => true,
     version: 'test',
