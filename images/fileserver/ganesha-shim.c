@@ -52,6 +52,8 @@ enum { f_getfl = 3, f_setfl = 4, o_nonblock = 04000, sol_socket = 1, so_keepaliv
 
 /* ganesha's own: has the reaper look now. Takes no lock that an operation holds. */
 extern void reaper_wake(void);
+/* ganesha's own: waits until all of its threads are there. */
+extern void nfs_init_wait(void);
 /* ganesha's own: what clients tell one start of the server from another by. Of type time_t; read after the first `mkdir`. */
 extern long long nfs_ServerEpoch;
 
@@ -143,6 +145,16 @@ int mkdir(const char *path, unsigned mode) {
   int (*libc_mkdir)(const char *, unsigned) = dlsym((void *)-1L /* RTLD_NEXT */, "mkdir");
   wait_for_turn();
   return libc_mkdir(path, mode);
+}
+
+/*
+ * ganesha takes connections before the threads are there to which it hands part of its work, which then is not done: it cannot
+ * call a client back, and may crash. Clients that have waited for it, connected, would meet it then.
+ */
+int accept(int socket, void *address, unsigned *length) {
+  int (*libc_accept)(int, void *, unsigned *) = dlsym((void *)-1L /* RTLD_NEXT */, "accept");
+  nfs_init_wait();
+  return libc_accept(socket, address, length);
 }
 
 static int permitted(void) {

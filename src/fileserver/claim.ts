@@ -1,5 +1,5 @@
 import type { Mirror } from '../etcd/mirror.ts';
-import type { Condition, Entry, Lease, Operation, Store } from '../etcd/store.ts';
+import type { Condition, Entry, Lease, Store } from '../etcd/store.ts';
 import type { Clock } from '../lib/clock.ts';
 import { toVolumeError, VolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
@@ -13,8 +13,8 @@ export interface Claim {
   readonly epoch: number;
   /** Holds while the claim is ours: what every later write compares. */
   readonly condition: Condition;
-  /** To be written with the first record of the server: it serves, so that nobody looks for its clients' place here. */
-  readonly serves: Operation;
+  /** What the store says of it. */
+  readonly record: ServerClaim;
 }
 
 /** What claiming needs. */
@@ -29,8 +29,6 @@ export interface ClaimOptions {
   readonly log: Log;
   /** How long to wait for the last holder. */
   readonly timeoutMs: number;
-  /** Where clients that come before the server serves are accepted, if anywhere; asked as the claim is taken. */
-  readonly accepting: () => string | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -53,7 +51,7 @@ function holder(entry: Entry): string {
  * @throws VolumeError `timeout` naming the holder; `not_found` when the volume is gone; what the store throws.
  */
 export async function takeClaim(options: ClaimOptions): Promise<Claim> {
-  const { volume, mirror, lease, clock, log, signal } = options;
+  const { volume, node, store, mirror, lease, clock, log, signal } = options;
   const key = vfileKeys.claim(volume);
   const deadline = clock.monotonic() + options.timeoutMs;
   let told: string | undefined;
@@ -79,10 +77,10 @@ export async function takeClaim(options: ClaimOptions): Promise<Claim> {
     );
     const ours = mirror.entries.get(key);
     // A transaction of unknown outcome has been done after all.
-    if (ours) return claimed(key, serverClaimSchema.parse(ours.value), ours.createRevision, lease);
+    if (ours) return claimed(key, serverClaimSchema.parse(ours.value), ours.createRevision);
     let why = 'another server was faster';
     try {
-      const claim = await tryClaim(options);
+      const claim = await tryClaim({ volume, node, store, mirror, lease, clock });
       if (claim) return claim;
     } catch (error) {
       if (!(error instanceof VolumeError) || !error.retry) throw error;
@@ -125,17 +123,8 @@ function heldAt(key: string, createRevision: number): Condition {
   return { key, createRevision };
 }
 
-function claimed(
-  key: string,
-  { address: _, ...value }: ServerClaim,
-  createRevision: number,
-  lease: Lease,
-): Claim {
-  return {
-    epoch: value.epoch,
-    condition: heldAt(key, createRevision),
-    serves: { put: key, value, lease: lease.id },
-  };
+function claimed(key: string, record: ServerClaim, createRevision: number): Claim {
+  return { epoch: record.epoch, condition: heldAt(key, createRevision), record };
 }
 
 async function tryClaim({
@@ -145,8 +134,9 @@ async function tryClaim({
   mirror,
   lease,
   clock,
-  accepting,
-}: ClaimOptions): Promise<Claim | undefined> {
+}: Pick<ClaimOptions, 'volume' | 'node' | 'store' | 'mirror' | 'lease' | 'clock'>): Promise<
+  Claim | undefined
+> {
   const [claimKey, epochKey, specKey] = [
     vfileKeys.claim(volume),
     vfileKeys.epoch(volume),
@@ -155,9 +145,7 @@ async function tryClaim({
   if (!mirror.entries.has(specKey)) throw new VolumeError('not_found', `there is no volume ${volume}`);
   const before = mirror.entries.get(epochKey);
   const epoch = lastEpoch(mirror, volume) + 1;
-  const address = accepting();
-  const since = new Date(clock.now()).toISOString();
-  const claim: ServerClaim = { v: 1, node, epoch, since, ...(address ? { address } : {}) };
+  const record: ServerClaim = { v: 1, node, epoch, since: new Date(clock.now()).toISOString() };
   const result = await store.txn(
     [
       { key: claimKey, is: 'absent' },
@@ -165,9 +153,9 @@ async function tryClaim({
       before ? { key: epochKey, modRevision: before.modRevision } : { key: epochKey, is: 'absent' },
     ],
     [
-      { put: claimKey, value: claim, lease: lease.id },
+      { put: claimKey, value: record, lease: lease.id },
       { put: epochKey, value: { v: 1, epoch } },
     ],
   );
-  return result.done ? claimed(claimKey, claim, result.revision, lease) : undefined;
+  return result.done ? claimed(claimKey, record, result.revision) : undefined;
 }

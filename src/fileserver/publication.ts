@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Lease, Store } from '../etcd/store.ts';
+import type { Lease, Operation, Store } from '../etcd/store.ts';
 import type { Clock } from '../lib/clock.ts';
 import { toVolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
@@ -22,19 +22,25 @@ export interface PublicationOptions {
   readonly onRefused: () => void;
 }
 
+/** A server that does not serve yet, and where it accepts its clients already. */
+interface Starting {
+  readonly acceptsAt: string;
+}
+
 /**
- * The volume's `server` key. Level-triggered: `set` says what it should be, one worker makes it so and goes on trying while
- * the store is out of reach; only the newest wish counts.
+ * What the store says of the server: that it serves (the volume's key `server`), or where its clients are accepted before that
+ * (the `address` of its claim), or neither. Level-triggered: `set` and `announce` say what it should be, one worker makes it so
+ * and goes on trying while the store is out of reach; only the newest wish counts.
  */
 export class Publication {
   readonly #options: PublicationOptions;
   readonly #stopped = new AbortController();
-  #wanted: ServerRecord | undefined;
+  #wanted: ServerRecord | Starting | undefined;
   /** `unknown` after a write of which nobody can say whether it was done. */
-  #stored: ServerRecord | undefined | 'unknown';
+  #stored: ServerRecord | Starting | undefined | 'unknown';
+  /** Whether the claim may name an address. */
+  #announced = false;
   #working = false;
-  /** Whether the claim says that the server serves. */
-  #toldServing = false;
   #settled: Promise<void> = Promise.resolve();
 
   constructor(options: PublicationOptions) {
@@ -43,10 +49,12 @@ export class Publication {
 
   /** The record that should be there; `undefined` for none. Returns at once. */
   set(record: ServerRecord | undefined): void {
-    this.#wanted = record;
-    if (this.#working) return;
-    this.#working = true;
-    this.#settled = this.#work();
+    this.#want(record);
+  }
+
+  /** There is no record yet, but clients are accepted at this address. Returns at once. */
+  announce(address: string): void {
+    this.#want({ acceptsAt: address });
   }
 
   /** Resolves when the store holds what was last set, or when stopped. */
@@ -58,12 +66,19 @@ export class Publication {
     this.#stopped.abort();
   }
 
+  #want(wanted: ServerRecord | Starting | undefined): void {
+    this.#wanted = wanted;
+    if (this.#working) return;
+    this.#working = true;
+    this.#settled = this.#work();
+  }
+
   async #work(): Promise<void> {
     const { clock, log } = this.#options;
     while (!this.#stopped.signal.aborted && !isDeepStrictEqual(this.#wanted, this.#stored)) {
-      const record = this.#wanted;
+      const wanted = this.#wanted;
       try {
-        await this.#write(record);
+        await this.#write(wanted);
       } catch (error) {
         this.#stored = 'unknown';
         log.warn('the server record could not be written, trying again', {
@@ -75,21 +90,34 @@ export class Publication {
     this.#working = false;
   }
 
-  async #write(record: ServerRecord | undefined): Promise<void> {
-    const { store, lease, claim, volume, onRefused } = this.#options;
-    const key = vfileKeys.server(volume);
-    // The record first: who sees one change after the other must not see a moment with nobody to go to.
-    const put = { put: key, value: { ...record }, lease: lease.id };
-    const result = await store.txn(
-      [claim.condition],
-      record ? (this.#toldServing ? [put] : [put, claim.serves]) : [{ delete: key }],
-    );
+  async #write(wanted: ServerRecord | Starting | undefined): Promise<void> {
+    const { store, claim, onRefused } = this.#options;
+    const starting = wanted !== undefined && 'acceptsAt' in wanted;
+    const before = this.#announced;
+    this.#announced ||= starting;
+    const result = await store.txn([claim.condition], this.#operations(wanted, before));
     if (result.done) {
-      this.#stored = record;
-      if (record) this.#toldServing = true;
+      this.#stored = wanted;
+      this.#announced = starting;
       return;
     }
     this.#stopped.abort();
     onRefused();
+  }
+
+  #operations(wanted: ServerRecord | Starting | undefined, announced: boolean): Operation[] {
+    const { volume, lease, claim } = this.#options;
+    const key = vfileKeys.server(volume);
+    const claimSays = (address?: string): Operation => ({
+      put: vfileKeys.claim(volume),
+      value: { ...claim.record, ...(address === undefined ? {} : { address }) },
+      lease: lease.id,
+    });
+    if (wanted && 'acceptsAt' in wanted) return [claimSays(wanted.acceptsAt)];
+    // The record first: who sees one change after the other must not see a moment with nobody to go to.
+    return [
+      wanted ? { put: key, value: { ...wanted }, lease: lease.id } : { delete: key },
+      ...(announced ? [claimSays()] : []),
+    ];
   }
 }

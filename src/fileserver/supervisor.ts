@@ -11,6 +11,7 @@ import { type Claim, clearDeadClaim, lastEpoch, takeClaim } from './claim.ts';
 import { CrashPolicy } from './crash-policy.ts';
 import { unlessAborted, withDeadline } from './deadline.ts';
 import { type FindDisk, guardDisk } from './disk-guard.ts';
+import { EarlyClaim } from './early-claim.ts';
 import type { Ending } from './ending.ts';
 import type { ServerLauncher } from './ganesha-process.ts';
 import type { HoldPort } from './hold-port.ts';
@@ -38,12 +39,33 @@ export interface SupervisorOptions {
   readonly permit: ReplyPermit;
   /** How this node has a base volume's disk. */
   readonly findDisk: (baseVolume: string) => ReturnType<FindDisk>;
+  /** Tells whether this node has a base volume's disk or is being given it, when that changes, until the answer is called. */
+  readonly followDisk: (baseVolume: string, told: (ours: boolean) => void) => () => void;
   readonly clock: Clock;
   readonly log: Log;
 }
 
 /** An end after which the server is started again. */
 type Again = Extract<Ending, { kind: 'crash' | 'regrace' }>;
+
+/** The right to serve, and where. */
+interface Claimed {
+  readonly address: string;
+  readonly lease: Lease;
+  readonly claim: Claim;
+}
+
+/** What of the store a server follows, and what it needs to claim the volume. */
+interface Sight {
+  /** Resolves when both mirrors are read. */
+  readonly synced: Promise<unknown>;
+  readonly volume: Mirror;
+  readonly nodes: Mirror;
+  readonly swarm: SwarmView;
+  readonly findDisk: FindDisk;
+  /** The node's address, once it was known. */
+  readonly known: string | undefined;
+}
 
 /** Where a server of the volume can serve, and the one that waits there for its turn. */
 interface Post {
@@ -115,15 +137,18 @@ export class Supervisor {
     const synced = Promise.all([volume.ready(settings.claimTimeoutMs), nodes.ready(settings.claimTimeoutMs)]);
     // Whoever waits for it hears of it; until then it must not end the process.
     synced.catch(() => undefined);
-    const known = (await files.attached()) ? undefined : await this.#standBy(synced, volume, nodes, swarm);
     const findDisk = () => this.#options.findDisk(this.#volumeSpec(volume).baseVolume);
+    const sight: Sight = { synced, volume, nodes, swarm, findDisk, known: undefined };
+    const { claiming } = (await files.attached())
+      ? { claiming: this.#claim(sight, leases, this.#stopping.signal) }
+      : await this.#standBy(sight, leases);
     const onSwarmChange = followBoth(volume, nodes);
     // What the disk needs is done meanwhile: clients wait. A server that finds the wrong disk gives the claim back.
     const [, { address, lease, claim }] = await Promise.all([
       synced.then(() => this.#prepare(volume)),
-      this.#claim({ synced, volume, nodes, swarm, leases, known, findDisk }),
+      claiming,
     ]);
-    log.info('claimed', { epoch: claim.epoch });
+    log.info('claimed', { epoch: claim.epoch, since: claim.record.since });
     const publication = new Publication({
       volume: settings.volume,
       store,
@@ -164,6 +189,7 @@ export class Supervisor {
     };
     const unheed = volume.onChange(heed);
     const post = this.#at(volume, address);
+    if (post.spare.accepts) publication.announce(address);
     const { readOnly } = post.place;
     if (!readOnly) this.#holdDisk(volume);
     const unfollow = readOnly ? () => undefined : await files.followRecords();
@@ -192,35 +218,22 @@ export class Supervisor {
   }
 
   /** Gets a lease, this node's address and the claim. */
-  async #claim(parts: {
-    readonly synced: Promise<unknown>;
-    readonly volume: Mirror;
-    readonly nodes: Mirror;
-    readonly swarm: SwarmView;
-    readonly leases: Lease[];
-    readonly known: string | undefined;
-    readonly findDisk: FindDisk;
-  }): Promise<{ readonly address: string; readonly lease: Lease; readonly claim: Claim }> {
+  async #claim(sight: Sight, leases: Lease[], signal: AbortSignal): Promise<Claimed> {
     const { settings, clock, log, store } = this.#options;
-    const { synced, volume: mirror, nodes, swarm, leases, known, findDisk } = parts;
+    const { synced, volume: mirror, nodes, swarm, known, findDisk } = sight;
     const { volume, nodeId: node, claimTimeoutMs: timeoutMs } = settings;
-    const { signal } = this.#stopping;
     const ready = async (): Promise<string> => {
       await synced;
       const address = this.#addressNow(swarm) ?? known ?? (await this.#ownAddress(nodes, swarm));
       this.#at(mirror, address).spare.prepare(swarm.mayMount());
       return address;
     };
-    const accepting = () => (this.#post?.spare.accepts ? this.#post.place.address : undefined);
     const [lease, address] = await Promise.all([
       grantLease({ store, settings, leases, clock, log, signal }),
       ready(),
       synced.then(() => clearDeadClaim({ volume, node, store, mirror, findDisk, log })),
     ]);
-    const claim = await takeClaim({
-      ...{ volume, node, store, mirror, lease, accepting },
-      ...{ clock, log, timeoutMs, signal },
-    });
+    const claim = await takeClaim({ volume, node, store, mirror, lease, clock, log, timeoutMs, signal });
     return { address, lease, claim };
   }
 
@@ -252,9 +265,10 @@ export class Supervisor {
     }
   }
 
-  /** Waits for the disk with all done that can be done without it. @returns the address that this node has. */
-  async #standBy(synced: Promise<unknown>, volume: Mirror, nodes: Mirror, swarm: SwarmView): Promise<string> {
-    const { settings, files, clock, log } = this.#options;
+  /** Waits for the disk with all done that can be done without it. */
+  async #standBy(before: Sight, leases: Lease[]): Promise<{ readonly claiming: Promise<Claimed> }> {
+    const { settings, files, followDisk, clock, log } = this.#options;
+    const { synced, volume, nodes, swarm } = before;
     const { signal } = this.#stopping;
     await unlessAborted(signal, synced);
     const address = await this.#ownAddress(nodes, swarm);
@@ -262,12 +276,29 @@ export class Supervisor {
     const ready = () => spare.prepare(swarm.mayMount());
     ready();
     const unfollow = followBoth(volume, nodes)(ready);
+    const sight: Sight = { ...before, known: address };
+    const early = new EarlyClaim<Claimed>({
+      claim: (own, calledOff) => this.#claim(sight, own, AbortSignal.any([calledOff, signal])),
+      giveUp: (own) => giveUp({ leases: own, dead: true, clock, log }),
+      log,
+    });
+    const unfollowDisk = followDisk(this.#volumeSpec(volume).baseVolume, (ours) => early.granted(ours));
     try {
       await standBy({ volume: settings.volume, mirror: volume, files, clock, log, signal });
+    } catch (error) {
+      await early.end();
+      throw error;
     } finally {
       unfollow();
+      unfollowDisk();
     }
-    return address;
+    const claiming = async (): Promise<Claimed> => {
+      const { claimed, leases: own } = await early.take();
+      if (claimed) leases.push(...own);
+      else await giveUp({ leases: own, dead: true, clock, log });
+      return claimed ?? (await this.#claim(sight, leases, signal));
+    };
+    return { claiming: claiming() };
   }
 
   /** The server that waits for its turn at this address, where the port is held for it. */

@@ -16,7 +16,8 @@ import { createLog } from '../lib/log.ts';
 import { nfsNull } from '../lib/nfs-null.ts';
 import { createSwarmCertificates } from '../lib/swarm-certificates.ts';
 import { version } from '../lib/version.ts';
-import { findDiskHold } from '../vdvs/disk-hold.ts';
+import { findDiskHold, followDiskHold } from '../vdvs/disk-hold.ts';
+import { vdvsKeys } from '../vdvs/keys.ts';
 
 /** Ends the process at this long after it was asked to, whatever still hangs: a dead disk, an unreachable store. In ms. */
 const lastResortMs = 9_000;
@@ -68,6 +69,14 @@ async function main(): Promise<number> {
     store,
     createMirror: (prefix) => createMirror({ store, prefix, clock, log }),
     findDisk: (baseVolume) => findDiskHold(store, baseVolume, settings.nodeId),
+    followDisk: (baseVolume, told) => {
+      const attachments = createMirror({ store, prefix: vdvsKeys.attachments, clock, log });
+      const unfollow = followDiskHold(attachments, baseVolume, settings.nodeId, told);
+      return () => {
+        unfollow();
+        attachments.stop();
+      };
+    },
     launcher: new GaneshaLauncher({ command: ['ganesha.nfsd'], runDir: settings.runDir, log }),
     files: openVolumeFiles({ exportRoot: settings.exportRoot, host: hostname(), clock, log }),
     nfsNull,

@@ -131,6 +131,7 @@ export async function createBench(fsType: 'ext4' | 'xfs'): Promise<Bench> {
         store: own,
         createMirror: (prefix) => createMirror({ store: own, prefix, clock, log: silentLog }),
         findDisk: async () => undefined,
+        followDisk: () => () => undefined,
         launcher: {
           ready: async (...args) => {
             const ready = await ganesha.ready(...args);

@@ -23,11 +23,7 @@ async function claimant(
   const signal = new AbortController().signal;
   const timeoutMs = 60_000;
   await clearDeadClaim({ volume, node, store, mirror, findDisk, log: silentLog });
-  const accepting = () => undefined;
-  const claim = takeClaim({
-    ...{ volume, node, store, mirror, lease, accepting },
-    ...{ clock, log: silentLog, timeoutMs, signal },
-  });
+  const claim = takeClaim({ volume, node, store, mirror, lease, clock, log: silentLog, timeoutMs, signal });
   claim.catch(() => undefined);
   return { claim, letGo: () => lease.revoke(), die: () => lease.release() };
 }

@@ -101,6 +101,8 @@ export class Bench {
   permittedUntil = 0;
   /** So long the configuration takes to write, ms. */
   writeMs = 0;
+  /** Tells the server whether its node is given the disk. */
+  tellGranted: (ours: boolean) => void = () => undefined;
   /** What vDVS was told about the end of the process. */
   diskUse: 'not told' | 'held' | 'kept' | 'free' = 'not told';
   /** Whether the disk is there, and whether it can appear later. */
@@ -147,6 +149,12 @@ export class Bench {
       store,
       createMirror: (prefix) => createMirror({ store, prefix, clock, log: silentLog }),
       findDisk: async () => undefined,
+      followDisk: (_baseVolume, told) => {
+        this.tellGranted = told;
+        return () => {
+          this.tellGranted = () => undefined;
+        };
+      },
       launcher: this.#launcher(),
       files: this.#files(),
       nfsNull: async (_address, _port, timeoutMs) => {

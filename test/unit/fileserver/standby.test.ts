@@ -81,6 +81,65 @@ describe('a file server whose disk is not there yet', () => {
     expect(await bench.value('server')).toMatchObject({ node: 'n1', epoch: 2 });
   });
 
+  describe('that is given to its node', () => {
+    const give = async (ours: boolean) => {
+      bench.tellGranted(ours);
+      await bench.clock.settle();
+    };
+
+    it('claims the volume while the disk is still on its way, and touches it only when it is there', async () => {
+      await bench.start();
+      await give(true);
+      expect(await bench.value('claim')).toMatchObject({ node: 'n1', epoch: 1 });
+      await bench.clock.advance(10_000);
+      expect([bench.events, await bench.value('server')]).toEqual([['hold'], undefined]);
+      await arrive();
+      expect(await bench.value('server')).toMatchObject({ epoch: 1 });
+    });
+
+    it('gives the claim back when the disk goes elsewhere after all, and claims anew when it comes again', async () => {
+      await bench.start();
+      await give(true);
+      await give(false);
+      expect(await bench.value('claim')).toBeUndefined();
+      await give(true);
+      await arrive();
+      expect(await bench.value('server')).toMatchObject({ epoch: 2 });
+    });
+
+    it('leaves no claim behind when it is stopped meanwhile', async () => {
+      await bench.start();
+      await give(true);
+      await bench.stop();
+      expect([bench.outcome, await bench.value('claim')]).toEqual(['stopped', undefined]);
+    });
+
+    it('claims anew when the store was out of reach meanwhile', async () => {
+      await bench.start();
+      bench.own.goOffline();
+      await give(true);
+      await bench.clock.advance(2_000);
+      bench.own.goOnline();
+      await arrive();
+      await bench.clock.advance(2_000);
+      expect(await bench.value('server')).toMatchObject({ node: 'n1' });
+    });
+
+    it('has waited for the last server’s claim by the time that the disk is there', async () => {
+      const lease = await bench.store.grantLease(5_000);
+      const value = { v: 1, node: 'n9', epoch: 1, since: '' };
+      const epoch = { put: vfileKeys.epoch(volume), value: { v: 1, epoch: 1 } };
+      await bench.store.txn([], [{ put: vfileKeys.claim(volume), value, lease: lease.id }, epoch]);
+      await bench.start();
+      await give(true);
+      await lease.revoke();
+      await bench.clock.settle();
+      expect(await bench.value('claim')).toMatchObject({ node: 'n1', epoch: 2 });
+      await arrive();
+      expect(await bench.value('server')).toMatchObject({ epoch: 2 });
+    });
+  });
+
   it('says with its claim where its clients are accepted already, until it serves', async () => {
     await bench.start();
     bench.answers = false;

@@ -20,11 +20,11 @@ describe('a file server that starts', () => {
     bench.answers = false;
     await bench.start();
     await bench.clock.advance(3_000);
-    expect(bench.events).toEqual(['prepare', 'hold', 'start']);
+    expect(bench.events).toEqual(['hold', 'prepare', 'start']);
     expect(await bench.value('claim')).toMatchObject({ node: 'n1', epoch: 1 });
     bench.answers = true;
     await bench.clock.advance(20);
-    expect(bench.events).toEqual(['prepare', 'hold', 'start', 'published']);
+    expect(bench.events).toEqual(['hold', 'prepare', 'start', 'published']);
     expect(await bench.value('server')).toMatchObject({
       node: 'n1',
       host: 'host1',
@@ -49,7 +49,7 @@ describe('a file server that starts', () => {
     );
     await bench.start();
     await bench.clock.advance(10_000);
-    expect(bench.events).toEqual(['prepare served', 'hold']);
+    expect(bench.events).toEqual(['hold', 'prepare served']);
     await lease.revoke();
     await bench.clock.settle();
     expect(await bench.value('server')).toMatchObject({ epoch: 42 });
@@ -101,7 +101,7 @@ describe('a file server that starts', () => {
     );
     await bench.start();
     await bench.stop();
-    expect([bench.outcome, bench.events]).toEqual(['stopped', ['prepare', 'hold', 'let go']]);
+    expect([bench.outcome, bench.events]).toEqual(['stopped', ['hold', 'prepare', 'let go']]);
     expect(bench.waiting).toEqual([]);
   });
 
@@ -121,7 +121,7 @@ describe('a file server whose ganesha fails', () => {
     bench.process.die();
     await bench.clock.advance(50);
     const again = ['withdrawn', 'start', 'published'];
-    expect(bench.events).toEqual(['prepare', 'hold', 'start', 'published', ...again]);
+    expect(bench.events).toEqual(['hold', 'prepare', 'start', 'published', ...again]);
     expect(bench.listenFds).toEqual([heldFd, heldFd]);
     expect(await bench.value('server')).toMatchObject({ epoch: 1, instance: 2 });
     expect(new Set(bench.epochs).size).toBe(2);
@@ -244,7 +244,7 @@ describe('a file server and its lease', () => {
     await bench.clock.advance(3_900);
     bench.own.goOnline();
     await bench.clock.advance(20_000);
-    expect(bench.events).toEqual(['prepare', 'hold', 'start']);
+    expect(bench.events).toEqual(['hold', 'prepare', 'start']);
     expect(await bench.value('server')).toMatchObject({ instance: 1 });
   });
 

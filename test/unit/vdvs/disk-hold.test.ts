@@ -1,6 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createMirror } from '../../../src/etcd/list-watch-mirror.ts';
 import type { Lease } from '../../../src/etcd/store.ts';
-import { findDiskHold } from '../../../src/vdvs/disk-hold.ts';
+import { silentLog } from '../../../src/lib/log.ts';
+import { findDiskHold, followDiskHold } from '../../../src/vdvs/disk-hold.ts';
+import { vdvsKeys } from '../../../src/vdvs/keys.ts';
 import { ServiceWorld } from './service-fixture.ts';
 
 describe('how a node has a disk', () => {
@@ -44,6 +47,31 @@ describe('how a node has a disk', () => {
     await detach(world.bob, (await attach(world.bob, bobLease)).epoch, false);
     await attach(world.ann, annLease);
     expect(await hold(world.ann)).toMatchObject({ givenBack: false });
+  });
+
+  it('is told when it begins and ends, and not when another volume or node has its turn', async () => {
+    const { clock, store } = world;
+    const mirror = createMirror({ store, prefix: vdvsKeys.attachments, clock, log: silentLog });
+    await world.service().volumes.create(world.ann, world.id('_vF_v2'), {});
+    const told: boolean[] = [];
+    const unfollow = followDiskHold(mirror, '_vF_v', world.ann.node, (ours) => told.push(ours));
+    await world
+      .service()
+      .attachments.attach(world.ann, world.id('_vF_v2'), { lease: annLease.id, waitMs: 0 }, never);
+    await detach(world.bob, (await attach(world.bob, bobLease)).epoch, true);
+    await clock.settle();
+    expect(told).toEqual([]);
+    const { epoch } = await attach(world.ann, annLease);
+    await clock.settle();
+    expect(told).toEqual([true]);
+    await detach(world.ann, epoch, true);
+    await clock.settle();
+    expect(told).toEqual([true, false]);
+    unfollow();
+    await attach(world.ann, annLease);
+    await clock.settle();
+    expect(told).toHaveLength(2);
+    mirror.stop();
   });
 
   it('has a condition that ends with it', async () => {
