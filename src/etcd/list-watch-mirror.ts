@@ -104,6 +104,7 @@ class ListWatchMirror implements Mirror {
         const revision = await this.#read();
         pause = shortestPauseMs;
         const reason = await this.#watch(revision + 1);
+        if (this.#stop.signal.aborted) return;
         log.info('watch ended, reading again', { prefix, why: reason.message });
         this.#problem = `contact with etcd was lost: ${reason.message}`;
       } catch (thrown) {

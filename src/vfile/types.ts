@@ -57,7 +57,7 @@ export const failoverRecordSchema = z.object({
   by: z.enum(['standby', 'new task']).optional(),
   /** When a new server was ordered; absent when a standby, Swarm or the old server's own supervisor acted first. */
   orderedMs: z.number().optional(),
-  /** When the new server had the claim: its container runs, the disk is attached, the old server is out for good. */
+  /** When the new server had the claim: its container runs, its node is given the disk, the old server is out for good. */
   claimedMs: z.number().optional(),
   /** When the volume was served again; absent while it is not. */
   durationMs: z.number().optional(),

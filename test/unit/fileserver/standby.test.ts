@@ -156,6 +156,19 @@ describe('a file server whose disk is not there yet', () => {
     expect([claim?.createRevision, claim?.lease]).toEqual([before?.createRevision, before?.lease]);
   });
 
+  it('takes that back when its ganesha dies before it has served', async () => {
+    await bench.start();
+    bench.answers = false;
+    await arrive();
+    expect(await bench.value('claim')).toMatchObject({ address: '10.0.0.1' });
+    bench.process.die();
+    await bench.clock.settle();
+    expect(await bench.value('claim')).toEqual({ v: 1, node: 'n1', epoch: 1, since: expect.any(String) });
+    bench.answers = true;
+    await bench.clock.advance(1_000);
+    expect(await bench.value('server')).toMatchObject({ epoch: 1, instance: 2 });
+  });
+
   it('says nothing of the sort when nobody would be accepted', async () => {
     bench.accepts = false;
     await bench.start();
