@@ -43,8 +43,6 @@ export interface InstanceOptions {
   readonly spare: SpareServer;
   readonly files: VolumeFiles;
   readonly nfsNull: NfsNull;
-  /** A planned stop has killed the process; its end is a matter of the kernel. */
-  readonly onStopped: () => void;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -107,9 +105,7 @@ export class Instance {
     const ending = await this.#end.ended();
     unfollow?.();
     publication.set(undefined);
-    this.#process?.kill();
-    if (ending.kind === 'stop') this.#options.onStopped();
-    await this.#ended();
+    await this.#kill();
     return ending;
   }
 
@@ -276,9 +272,10 @@ export class Instance {
    * ganesha is always killed, also for a planned end: what it has answered is with the kernel, which writes it out when the disk
    * is unmounted, and its end in order takes longer. Clients that are not parked yet find the socket that is held.
    */
-  async #ended(): Promise<void> {
+  async #kill(): Promise<void> {
     const { clock, log } = this.#options;
     if (!this.#process || this.#process.ended) return;
+    this.#process.kill();
     await withDeadline(clock, killedTimeoutMs, 'killing ganesha', this.#process.exited).catch((error) =>
       log.error(toVolumeError(error).message),
     );

@@ -193,16 +193,12 @@ export class Supervisor {
     const { readOnly } = post.place;
     if (!readOnly) this.#holdDisk(volume);
     const unfollow = readOnly ? () => undefined : await files.followRecords();
-    let handingOver: Promise<void> | undefined;
-    const handOver = () => {
-      handingOver ??= this.#handOver(volume, swarm);
-    };
     try {
       await this.#serveAgainAndAgain((number) => {
         const { nfsNull } = this.#options;
         return new Instance({
           ...{ settings, ...post, epoch: claim.epoch, number, swarm, onSwarmChange },
-          ...{ publication, files, nfsNull, onStopped: handOver, clock, log },
+          ...{ publication, files, nfsNull, clock, log },
         });
       });
     } finally {
@@ -210,10 +206,10 @@ export class Supervisor {
       unguardDisk();
       unheed();
       unfollow();
-      handOver();
+      this.#mounted = swarm.mounted;
       // The next server has the disk brought to it meanwhile, and claims as it is given it.
       await Promise.all([
-        handingOver,
+        this.#handOver(volume),
         withDeadline(clock, settleTimeoutMs, 'settling', publication.settled()).catch(() => undefined),
       ]);
       publication.stop();
@@ -255,14 +251,12 @@ export class Supervisor {
   }
 
   /**
-   * After a planned stop of a volume in use the next server need not wait for the end of this container, nor for that of ganesha,
-   * which has been killed: vDVS gives the disk back when nothing has it open any more. Never fails: without, it waits. Where
-   * nobody uses the volume there is no next one, only a standby that would attach the disk for nothing.
+   * After a planned stop of a volume in use the next server need not wait for the end of this container. Never fails: without, it
+   * waits. Where nobody uses the volume there is no next one, only a standby that would attach the disk for nothing.
    */
-  async #handOver(volume: Mirror, swarm: SwarmView): Promise<void> {
+  async #handOver(volume: Mirror): Promise<void> {
     const { files, log } = this.#options;
-    this.#mounted = swarm.mounted;
-    if (this.#ending?.kind !== 'stop') return;
+    if (this.#ending?.kind !== 'stop' || !this.#instance?.dead) return;
     try {
       if (!isVdvs(this.#volumeSpec(volume).baseDriver)) return;
       await (this.#mounted ? files.handOver() : files.keepDisk());

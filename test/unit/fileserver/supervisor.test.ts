@@ -295,28 +295,13 @@ describe('a file server that is asked to stop', () => {
     await bench.putMount('n2', '10.0.0.2');
     await bench.start();
     await bench.stop();
-    expect(bench.events.slice(3)).toEqual(['published', 'kill', 'hand over', 'withdrawn']);
+    expect(bench.events.slice(3)).toEqual(['published', 'kill', 'withdrawn', 'hand over']);
     expect(await bench.value('claim')).toBeUndefined();
     await bench.clock.advance(799);
     expect(bench.outcome).toBe('running');
     await bench.clock.advance(1);
     expect(bench.events.at(-1)).toBe('let go');
     expect(bench.outcome).toBe('stopped');
-  });
-
-  it('does not wait with the disk for the end of ganesha, which vDVS waits for', async () => {
-    const bench = new Bench();
-    await bench.putMount('n2', '10.0.0.2');
-    await bench.start();
-    bench.process.mortal = false;
-    await bench.stop();
-    expect(bench.events.slice(-2)).toEqual(['kill', 'hand over']);
-    await bench.clock.advance(3_000);
-    // It may still serve what it has begun: nobody else may claim.
-    expect(await bench.value('claim')).toBeDefined();
-    bench.process.die();
-    await bench.clock.settle();
-    expect(await bench.value('claim')).toBeUndefined();
   });
 
   it('does not wait when nobody has it mounted', async () => {
