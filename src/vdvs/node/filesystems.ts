@@ -13,7 +13,7 @@ export interface Filesystems {
     fs: { fstype: string; uuid: string; blank: boolean },
     signal: AbortSignal,
   ): Promise<void>;
-  /** Repairs what an unclean end left behind. @throws VolumeError `internal` when an administrator is needed. */
+  /** Repairs what an unclean end left behind and the kernel does not repair as it mounts. @throws VolumeError `internal` when an administrator is needed. */
   check(device: string, fstype: string, signal: AbortSignal): Promise<void>;
   /**
    * Gives a file system that is not mounted and whose log is clean another UUID.
@@ -81,6 +81,8 @@ export function createFilesystems({
     async check(device, fstype, signal) {
       // xfs replays its log when it is mounted and has nothing else to repair after a crash.
       if (fstype !== 'ext4') return;
+      // So does ext4 with its journal, for which e2fsck would do no more, and clients wait: but not with what went wrong before.
+      if ((await look(device))?.sound) return;
       const { exitCode, stdout } = await run('e2fsck', ['-p', device], {
         timeoutMs: times.checkMs,
         signal,

@@ -8,6 +8,8 @@ export interface Superblock {
    * its end.
    */
   readonly used: boolean;
+  /** Whether nothing but its journal is needed after an unclean end: it has one, and the kernel has noted no error. */
+  readonly sound: boolean;
 }
 
 /** Bytes to read from the beginning of a disk. */
@@ -19,6 +21,10 @@ const ext4 = {
   magicAt: 0x38,
   mountTimeAt: 0x2c,
   mountCountAt: 0x34,
+  stateAt: 0x3a,
+  errorState: 2,
+  compatibleAt: 0x5c,
+  hasJournal: 4,
   uuidAt: 0x68,
 } as const;
 const xfs = { uuidAt: 32, inProgressAt: 126 } as const;
@@ -36,12 +42,18 @@ export function parseSuperblock(bytes: Buffer): Superblock | undefined {
     const used =
       bytes.readUInt32LE(ext4.at + ext4.mountTimeAt) > 0 ||
       bytes.readUInt16LE(ext4.at + ext4.mountCountAt) > 0;
-    return { fstype: 'ext4', uuid: uuidAt(bytes, ext4.at + ext4.uuidAt), used };
+    const sound =
+      (bytes.readUInt16LE(ext4.at + ext4.stateAt) & ext4.errorState) === 0 &&
+      (bytes.readUInt32LE(ext4.at + ext4.compatibleAt) & ext4.hasJournal) !== 0;
+    return { fstype: 'ext4', uuid: uuidAt(bytes, ext4.at + ext4.uuidAt), used, sound };
   }
   if (bytes.subarray(0, 4).toString('latin1') === 'XFSB') {
-    return { fstype: 'xfs', uuid: uuidAt(bytes, xfs.uuidAt), used: bytes.readUInt8(xfs.inProgressAt) === 0 };
+    const used = bytes.readUInt8(xfs.inProgressAt) === 0;
+    return { fstype: 'xfs', uuid: uuidAt(bytes, xfs.uuidAt), used, sound: true };
   }
-  return bytes.every((byte) => byte === 0) ? undefined : { fstype: 'other', uuid: '', used: true };
+  return bytes.every((byte) => byte === 0)
+    ? undefined
+    : { fstype: 'other', uuid: '', used: true, sound: false };
 }
 
 /** What to do with the disk of a volume before its first use. */

@@ -321,6 +321,20 @@ describe('one disk on one host, with real loop devices and file systems', () => 
     execFileSync('e2fsck', ['-fn', join(folder, 'v-flat.vmdk')], { stdio: 'pipe' });
   });
 
+  it('checks a file system in which the kernel has noted an error, before it is used again', async () => {
+    newVolume({});
+    const mount = await open();
+    writeFileSync(join(mount.mountpoint, 'data'), 'synced');
+    execFileSync('sync', ['-f', mount.mountpoint]);
+    await volumes.abandon(mount);
+    execFileSync('tune2fs', ['-E', 'force_fsck', join(folder, 'v-flat.vmdk')], { stdio: 'pipe' });
+    expect(superblock()?.sound).toBe(false);
+    const again = await open();
+    expect(readFileSync(join(again.mountpoint, 'data'), 'utf8')).toBe('synced');
+    await volumes.close(again);
+    expect(superblock()?.sound).toBe(true);
+  });
+
   it('works in a folder that is mounted sync, without direct I/O', async () => {
     const image = join(dir, 'datastore.img');
     writeFileSync(image, '');

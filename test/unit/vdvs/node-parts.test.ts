@@ -1,9 +1,11 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Run } from '../../../src/lib/exec.ts';
 import { createKeyedQueue } from '../../../src/lib/keyed-queue.ts';
 import { silentLog } from '../../../src/lib/log.ts';
+import { createFilesystems } from '../../../src/vdvs/node/filesystems.ts';
 import { inspectStatus } from '../../../src/vdvs/node/inspect-status.ts';
 import { addUse, endInherited, endUseOf, openMountTable } from '../../../src/vdvs/node/mount-table.ts';
 import {
@@ -89,6 +91,34 @@ describe('the decision to make a file system', () => {
 
   it('a file system with another identity is never touched', () => {
     expect(decide(ext4(0), 'ext4', 'ffffffff-4455-6677-8899-aabbccddeeff')).toBe('refuse');
+  });
+});
+
+describe('the check of a file system after an unclean end', () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'vdvs-check-'));
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
+  it.each([
+    ['is left to its journal', { state: 0, features: 4 }, []],
+    ['is made when the kernel has noted an error', { state: 2, features: 4 }, ['e2fsck']],
+    ['is made when it has no journal', { state: 0, features: 0 }, ['e2fsck']],
+  ])('%s', async (_what, { state, features }, programs) => {
+    const bytes = Buffer.alloc(4096);
+    bytes.writeUInt16LE(0xef53, 1024 + 0x38);
+    bytes.writeUInt16LE(state, 1024 + 0x3a);
+    bytes.writeUInt32LE(features, 1024 + 0x5c);
+    const device = join(folder, 'disk');
+    await writeFile(device, bytes);
+    const started: string[] = [];
+    const run: Run = async (program) => {
+      started.push(program);
+      return { exitCode: 0, stdout: '', stderr: '' };
+    };
+    await createFilesystems({ run, mountOptions: {} }).check(device, 'ext4', new AbortController().signal);
+    expect(started).toEqual(programs);
   });
 });
 
