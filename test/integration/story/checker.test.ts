@@ -31,9 +31,10 @@ describe('the checker of what workers wrote into a shared folder', () => {
   });
 
   it('finds an acknowledged record that was dropped', async () => {
-    expect(await problemsWith({ kind: 'lost-write', at: 7, worker: 'b' })).toEqual([
+    // A reader may have missed it too, if it looked in time.
+    expect(await problemsWith({ kind: 'lost-write', at: 7, worker: 'b' })).toContain(
       'b: acknowledged record 7 is there 0 times',
-    ]);
+    );
   });
 
   it('finds a record that was written only in part', async () => {
