@@ -47,6 +47,17 @@ function deviceSize(device: string): number {
   return Number(readFileSync(join('/sys/block', device.replace('/dev/', ''), 'size'), 'utf8')) * 512;
 }
 
+/** Whether the kernel lets go of the device by itself when nothing has it open any more. */
+function goesByItself(device: string): boolean {
+  try {
+    const path = join('/sys/block', device.replace('/dev/', ''), 'loop/autoclear');
+    return readFileSync(path, 'utf8').trim() === '1';
+  } catch {
+    // It has gone.
+    return true;
+  }
+}
+
 function isDirect(device: string): boolean {
   return readFileSync(join('/sys/block', device.replace('/dev/', ''), 'loop/dio'), 'utf8').trim() === '1';
 }
@@ -77,7 +88,10 @@ export function createLoopDevices({ run, clock }: { run: Run; clock: Clock }): L
   const close = async (device: string, waitMs: number = times.releaseMs) => {
     const file = backingFile(device);
     if (file === undefined) return true;
-    await run('losetup', ['-d', device], { timeoutMs: times.runMs, okCodes: [0, 1] });
+    // By the time that the program runs, the number of one that goes by itself may be another disk's.
+    if (!goesByItself(device)) {
+      await run('losetup', ['-d', device], { timeoutMs: times.runMs, okCodes: [0, 1] });
+    }
     return await released(device, file, waitMs);
   };
 
