@@ -15,6 +15,8 @@ export interface Claim {
   readonly condition: Condition;
   /** What the store says of it. */
   readonly record: ServerClaim;
+  /** See `servedBefore`, as of the claim. */
+  readonly servedBefore: boolean;
 }
 
 /** What claiming needs. */
@@ -30,6 +32,14 @@ export interface ClaimOptions {
   /** How long to wait for the last holder. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
+}
+
+/** Whether the volume was ever served, according to the mirror; a claim alone says nothing. */
+export function servedBefore(mirror: Mirror, volume: string): boolean {
+  const entry = mirror.entries.get(vfileKeys.epoch(volume));
+  if (!entry) return false;
+  const { epoch, served } = serverEpochSchema.parse(entry.value);
+  return served ?? epoch > 0;
 }
 
 /** The newest epoch ever claimed according to the mirror; 0 when the volume was never served. */
@@ -51,7 +61,7 @@ function holder(entry: Entry): string {
  * @throws VolumeError `timeout` naming the holder; `not_found` when the volume is gone; what the store throws.
  */
 export async function takeClaim(options: ClaimOptions): Promise<Claim> {
-  const { volume, node, store, mirror, lease, clock, log, signal } = options;
+  const { volume, mirror, lease, clock, log, signal } = options;
   const key = vfileKeys.claim(volume);
   const deadline = clock.monotonic() + options.timeoutMs;
   let told: string | undefined;
@@ -77,10 +87,10 @@ export async function takeClaim(options: ClaimOptions): Promise<Claim> {
     );
     const ours = mirror.entries.get(key);
     // A transaction of unknown outcome has been done after all.
-    if (ours) return claimed(key, serverClaimSchema.parse(ours.value), ours.createRevision);
+    if (ours) return claimed(options, serverClaimSchema.parse(ours.value), ours.createRevision);
     let why = 'another server was faster';
     try {
-      const claim = await tryClaim({ volume, node, store, mirror, lease, clock });
+      const claim = await tryClaim(options);
       if (claim) return claim;
     } catch (error) {
       if (!(error instanceof VolumeError) || !error.retry) throw error;
@@ -123,20 +133,17 @@ function heldAt(key: string, createRevision: number): Condition {
   return { key, createRevision };
 }
 
-function claimed(key: string, record: ServerClaim, createRevision: number): Claim {
-  return { epoch: record.epoch, condition: heldAt(key, createRevision), record };
+function claimed({ mirror, volume }: ClaimOptions, record: ServerClaim, createRevision: number): Claim {
+  return {
+    epoch: record.epoch,
+    condition: heldAt(vfileKeys.claim(volume), createRevision),
+    record,
+    servedBefore: servedBefore(mirror, volume),
+  };
 }
 
-async function tryClaim({
-  volume,
-  node,
-  store,
-  mirror,
-  lease,
-  clock,
-}: Pick<ClaimOptions, 'volume' | 'node' | 'store' | 'mirror' | 'lease' | 'clock'>): Promise<
-  Claim | undefined
-> {
+async function tryClaim(options: ClaimOptions): Promise<Claim | undefined> {
+  const { volume, node, store, mirror, lease, clock } = options;
   const [claimKey, epochKey, specKey] = [
     vfileKeys.claim(volume),
     vfileKeys.epoch(volume),
@@ -154,8 +161,8 @@ async function tryClaim({
     ],
     [
       { put: claimKey, value: record, lease: lease.id },
-      { put: epochKey, value: { v: 1, epoch } },
+      { put: epochKey, value: { v: 1, epoch, served: servedBefore(mirror, volume) } },
     ],
   );
-  return result.done ? claimed(claimKey, record, result.revision) : undefined;
+  return result.done ? claimed(options, record, result.revision) : undefined;
 }

@@ -4,9 +4,7 @@ import type { Log } from '../lib/log.ts';
 
 /** What claiming early needs. */
 export interface EarlyClaimOptions<T> {
-  /**
-   * Claims the volume under a lease that it notes in `leases`. Rejects when `signal` is aborted.
-   */
+  /** Claims the volume under a lease that it notes in `leases`. Rejects when `signal` is aborted. */
   readonly claim: (leases: Lease[], signal: AbortSignal) => Promise<T>;
   /** Lets go of what was claimed. Never fails. */
   readonly giveUp: (leases: readonly Lease[]) => Promise<void>;
@@ -23,7 +21,7 @@ interface Attempt<T> {
  * A volume's claim, asked for when its disk is given to this node: to attach and mount it takes as long again, and clients wait
  * for both. Nobody else can have the disk meanwhile. Should it be taken away before it has arrived, the claim is given back.
  */
-export class EarlyClaim<T> {
+export class EarlyClaim<T extends object> {
   readonly #options: EarlyClaimOptions<T>;
   #attempt: Attempt<T> | undefined;
   #ending: Promise<void> = Promise.resolve();
@@ -48,14 +46,17 @@ export class EarlyClaim<T> {
   }
 
   /**
-   * The disk is there. The caller has the leases from now on.
-   * @returns what was claimed; `undefined` when nothing was, and the leases that were got for it.
+   * The disk is there.
+   * @returns what was claimed, and the leases, which are the caller's from now on; `undefined` when nothing was.
    */
-  async take(): Promise<{ readonly claimed: T | undefined; readonly leases: readonly Lease[] }> {
+  async take(): Promise<{ readonly claimed: T; readonly leases: readonly Lease[] } | undefined> {
     const attempt = this.#attempt;
     this.#attempt = undefined;
-    const claimed = await attempt?.done;
-    return { claimed, leases: attempt?.leases ?? [] };
+    if (!attempt) return undefined;
+    const claimed = await attempt.done;
+    if (claimed) return { claimed, leases: attempt.leases };
+    await this.#options.giveUp(attempt.leases);
+    return undefined;
   }
 
   /** Gives back what was not taken. Never fails. */
@@ -69,10 +70,7 @@ export class EarlyClaim<T> {
     if (!attempt) return;
     this.#attempt = undefined;
     attempt.calledOff.abort(new Error('the disk goes elsewhere'));
-    const before = this.#ending;
-    this.#ending = attempt.done.then(async () => {
-      await this.#options.giveUp(attempt.leases);
-      await before;
-    });
+    // It began when all before it had ended.
+    this.#ending = attempt.done.then(() => this.#options.giveUp(attempt.leases));
   }
 }

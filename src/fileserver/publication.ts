@@ -40,11 +40,14 @@ export class Publication {
   #stored: ServerRecord | Starting | undefined | 'unknown';
   /** Whether the claim may name an address. */
   #announced = false;
+  /** Whether the store knows that the volume was served. */
+  #served: boolean;
   #working = false;
   #settled: Promise<void> = Promise.resolve();
 
   constructor(options: PublicationOptions) {
     this.#options = options;
+    this.#served = options.claim.servedBefore;
   }
 
   /** The record that should be there; `undefined` for none. Returns at once. */
@@ -92,32 +95,39 @@ export class Publication {
 
   async #write(wanted: ServerRecord | Starting | undefined): Promise<void> {
     const { store, claim, onRefused } = this.#options;
-    const starting = wanted !== undefined && 'acceptsAt' in wanted;
-    const before = this.#announced;
+    const starting = isStarting(wanted);
     this.#announced ||= starting;
-    const result = await store.txn([claim.condition], this.#operations(wanted, before));
+    const result = await store.txn([claim.condition], this.#operations(wanted));
     if (result.done) {
       this.#stored = wanted;
       this.#announced = starting;
+      this.#served ||= wanted !== undefined && !starting;
       return;
     }
     this.#stopped.abort();
     onRefused();
   }
 
-  #operations(wanted: ServerRecord | Starting | undefined, announced: boolean): Operation[] {
+  #operations(wanted: ServerRecord | Starting | undefined): Operation[] {
     const { volume, lease, claim } = this.#options;
-    const key = vfileKeys.server(volume);
+    const [key, epochKey] = [vfileKeys.server(volume), vfileKeys.epoch(volume)];
     const claimSays = (address?: string): Operation => ({
       put: vfileKeys.claim(volume),
       value: { ...claim.record, ...(address === undefined ? {} : { address }) },
       lease: lease.id,
     });
-    if (wanted && 'acceptsAt' in wanted) return [claimSays(wanted.acceptsAt)];
+    if (isStarting(wanted)) return [claimSays(wanted.acceptsAt)];
     // The record first: who sees one change after the other must not see a moment with nobody to go to.
     return [
       wanted ? { put: key, value: { ...wanted }, lease: lease.id } : { delete: key },
-      ...(announced ? [claimSays()] : []),
+      ...(this.#announced ? [claimSays()] : []),
+      ...(wanted && !this.#served
+        ? [{ put: epochKey, value: { v: 1, epoch: claim.epoch, served: true } }]
+        : []),
     ];
   }
+}
+
+function isStarting(wanted: ServerRecord | Starting | undefined): wanted is Starting {
+  return wanted !== undefined && 'acceptsAt' in wanted;
 }

@@ -7,7 +7,7 @@ import type { NfsNull } from '../lib/nfs-null.ts';
 import { vfileKeys } from '../vfile/keys.ts';
 import { checkOptions, isVdvs } from '../vfile/options.ts';
 import { type VolumeSpec, volumeSpecSchema } from '../vfile/types.ts';
-import { type Claim, clearDeadClaim, lastEpoch, takeClaim } from './claim.ts';
+import { type Claim, clearDeadClaim, servedBefore, takeClaim } from './claim.ts';
 import { CrashPolicy } from './crash-policy.ts';
 import { unlessAborted, withDeadline } from './deadline.ts';
 import { type FindDisk, guardDisk } from './disk-guard.ts';
@@ -293,10 +293,10 @@ export class Supervisor {
       unfollowDisk();
     }
     const claiming = async (): Promise<Claimed> => {
-      const { claimed, leases: own } = await early.take();
-      if (claimed) leases.push(...own);
-      else await giveUp({ leases: own, dead: true, clock, log });
-      return claimed ?? (await this.#claim(sight, leases, signal));
+      const taken = await early.take();
+      if (!taken) return await this.#claim(sight, leases, signal);
+      leases.push(...taken.leases);
+      return taken.claimed;
     };
     return { claiming: claiming() };
   }
@@ -323,8 +323,8 @@ export class Supervisor {
   async #prepare(volume: Mirror): Promise<void> {
     const { settings, files } = this.#options;
     const { readOnly, ...root } = this.#spec(volume);
-    const servedBefore = lastEpoch(volume, settings.volume) > 0;
-    await files.prepare({ volume: settings.volume, servedBefore, readOnly, root });
+    const served = servedBefore(volume, settings.volume);
+    await files.prepare({ volume: settings.volume, servedBefore: served, readOnly, root });
   }
 
   async #serveAgainAndAgain(create: (number: number) => Instance): Promise<void> {

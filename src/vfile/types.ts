@@ -120,7 +120,15 @@ export const serverClaimSchema = z.object({
 export type ServerClaim = z.infer<typeof serverClaimSchema>;
 
 /** `/vfile/volumes/<name>/epoch`: the newest epoch ever claimed. Kept until the volume is deleted. */
-export const serverEpochSchema = z.object({ v: z.literal(1), epoch: z.number().int().nonnegative() });
+export const serverEpochSchema = z.object({
+  v: z.literal(1),
+  epoch: z.number().int().nonnegative(),
+  /**
+   * Whether the volume was ever served: its disk carries the volume's mark then, while a claim may end before the disk came.
+   * Absent in records of earlier versions, which claimed nothing before.
+   */
+  served: z.boolean().optional(),
+});
 
 /**
  * `/vfile/volumes/<name>/server`, on the same lease: who serves *now*. Written after the NULL call and the write probe

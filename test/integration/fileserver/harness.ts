@@ -35,6 +35,8 @@ export interface Task {
   readonly done: Promise<void>;
   /** What permits its answers. */
   readonly permit: ReplyPermit;
+  /** Tells it whether its node is given the disk. */
+  tellGranted(ours: boolean): void;
   /** Its ganesha processes that wait for their turn. */
   waiting(): ServerProcess[];
   /** Its newest ganesha process. */
@@ -131,7 +133,10 @@ export async function createBench(fsType: 'ext4' | 'xfs'): Promise<Bench> {
         store: own,
         createMirror: (prefix) => createMirror({ store: own, prefix, clock, log: silentLog }),
         findDisk: async () => undefined,
-        followDisk: () => () => undefined,
+        followDisk: (_baseVolume, told) => {
+          task.tellGranted = told;
+          return () => undefined;
+        },
         launcher: {
           ready: async (...args) => {
             const ready = await ganesha.ready(...args);
@@ -165,6 +170,7 @@ export async function createBench(fsType: 'ext4' | 'xfs'): Promise<Bench> {
       const task: Task = {
         done,
         permit,
+        tellGranted: () => undefined,
         waiting: () => waiting.filter(({ ended }) => !ended),
         process: () => {
           if (!newest) throw new Error('ganesha was never started');

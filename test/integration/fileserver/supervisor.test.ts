@@ -318,6 +318,9 @@ describe.each(['ext4', 'xfs'] as const)('a file server on %s', (fsType) => {
     const early = nfsNull(serverAddress, port, 10_000);
     const watching = new AbortController();
     const places = await followClaim(store, watching.signal);
+    // A volume that was never served, whose blank disk is on its way.
+    standby.tellGranted(true);
+    await expect.poll(() => store.get(vfileKeys.claim(volume))).toMatchObject({ value: { node: 'n1' } });
     await disk.arrive();
     const took = await timed(() => server((record) => record?.node === 'n1'));
     expect(took).toBeLessThan(2_000);

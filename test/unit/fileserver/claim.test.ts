@@ -54,6 +54,27 @@ describe('the claim of a volume', () => {
     expect(holders).toEqual([1, 2, 3, 4]);
   });
 
+  it('says nothing of whether the volume was served; what earlier versions have written does', async () => {
+    const clock = new ManualClock();
+    const store = createMemoryStore({ clock });
+    await createVolume(store);
+    const epoch = async () => (await store.get(vfileKeys.epoch(volume)))?.value;
+    const one = await claimant(clock, store.client(), 'a');
+    await clock.settle();
+    expect([await epoch(), (await one.claim).servedBefore]).toEqual([
+      { v: 1, epoch: 1, served: false },
+      false,
+    ]);
+    await one.letGo();
+    await store.txn([], [{ put: vfileKeys.epoch(volume), value: { v: 1, epoch: 7 } }]);
+    const other = await claimant(clock, store.client(), 'b');
+    await clock.settle();
+    expect([await epoch(), (await other.claim).servedBefore]).toEqual([
+      { v: 1, epoch: 8, served: true },
+      true,
+    ]);
+  });
+
   describe('that a dead server has left', () => {
     const disk = '/vdvs/attachments/default/_vF_shared';
     const clock = new ManualClock();

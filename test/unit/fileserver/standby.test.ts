@@ -95,6 +95,9 @@ describe('a file server whose disk is not there yet', () => {
       expect([bench.events, await bench.value('server')]).toEqual([['hold'], undefined]);
       await arrive();
       expect(await bench.value('server')).toMatchObject({ epoch: 1 });
+      // Of a volume that was only claimed no disk carries a mark.
+      expect(bench.events).toEqual(['hold', 'prepare', 'start']);
+      expect(await bench.value('epoch')).toEqual({ v: 1, epoch: 1, served: true });
     });
 
     it('gives the claim back when the disk goes elsewhere after all, and claims anew when it comes again', async () => {
@@ -105,6 +108,7 @@ describe('a file server whose disk is not there yet', () => {
       await give(true);
       await arrive();
       expect(await bench.value('server')).toMatchObject({ epoch: 2 });
+      expect(bench.events).toContain('prepare');
     });
 
     it('leaves no claim behind when it is stopped meanwhile', async () => {
