@@ -13,7 +13,10 @@ export interface Filesystems {
     fs: { fstype: string; uuid: string; blank: boolean },
     signal: AbortSignal,
   ): Promise<void>;
-  /** Repairs what an unclean end left behind and the kernel does not repair as it mounts. @throws VolumeError `internal` when an administrator is needed. */
+  /**
+   * Repairs what an unclean end left behind and the kernel does not repair as it mounts.
+   * @throws VolumeError `internal` when an administrator is needed.
+   */
   check(device: string, fstype: string, signal: AbortSignal): Promise<void>;
   /**
    * Gives a file system that is not mounted and whose log is clean another UUID.

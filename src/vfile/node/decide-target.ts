@@ -22,6 +22,11 @@ export type Serving =
       readonly starting?: boolean;
     };
 
+/** Who serves, or served when it was last known. */
+export function serverOf(serving: Serving): ServerStart | undefined {
+  return serving.known ? serving.server : serving.last;
+}
+
 /** What there is to decide for one transport. */
 export interface TargetInput {
   readonly serving: Serving;
@@ -57,7 +62,7 @@ export function sameStart(a: ServerStart | undefined, b: ServerStart | undefined
  */
 export function decideTarget({ serving, silent, transport, aimedAt, parkingOpen }: TargetInput): TargetStep {
   const parked = transport.address === parkingAddress;
-  const server = serving.known ? serving.server : serving.last;
+  const server = serverOf(serving);
   if (!server && !serving.known) return { do: 'leave', reason: serving.reason };
   if (!server || silent) {
     if (parked) return { do: 'leave', reason: 'parked until a server is ready' };

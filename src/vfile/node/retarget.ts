@@ -2,7 +2,14 @@ import type { Clock } from '../../lib/clock.ts';
 import { toVolumeError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import type { NfsNull } from '../../lib/nfs-null.ts';
-import { decideTarget, type ServerStart, type Serving, sameStart, type TargetStep } from './decide-target.ts';
+import {
+  decideTarget,
+  type ServerStart,
+  type Serving,
+  sameStart,
+  serverOf,
+  type TargetStep,
+} from './decide-target.ts';
 import { type Parking, parkingAddress } from './parking.ts';
 import { createSilence } from './silence.ts';
 import { createStalls } from './stalls.ts';
@@ -100,7 +107,7 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
   /** Who serves, and whether that one is silent. */
   const known = (volume: string): { serving: Serving; silent: boolean } => {
     const now = serving(volume);
-    const server = now.known ? now.server : now.last;
+    const server = serverOf(now);
     return { serving: now, silent: server !== undefined && silence.of(volume, server) };
   };
 
@@ -139,7 +146,7 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
   /** Whether a transport points at a server that serves, after it did not. */
   const resume = (entry: Tracked, id: string): void => {
     const { serving: now, silent } = known(entry.volume);
-    const server = now.known ? now.server : now.last;
+    const server = serverOf(now);
     if (!server || silent || (now.known && now.starting)) return;
     if (sameStart(entry.transports.get(id), server)) stalls.aimed(entry.volume, server);
   };

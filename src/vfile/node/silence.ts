@@ -1,6 +1,6 @@
 import type { Clock } from '../../lib/clock.ts';
 import type { NfsNull } from '../../lib/nfs-null.ts';
-import { type ServerStart, type Serving, sameStart } from './decide-target.ts';
+import { type ServerStart, type Serving, sameStart, serverOf } from './decide-target.ts';
 
 /** Times in ms. */
 export interface SilenceTimes {
@@ -57,8 +57,7 @@ export function createSilence(parts: {
 
   /** @returns ms until the next question. */
   const ask = async (volume: string, entry: Followed): Promise<number> => {
-    const now = serving(volume);
-    const server = now.known ? now.server : now.last;
+    const server = serverOf(serving(volume));
     if (!sameStart(entry.asked, server)) Object.assign(entry, { asked: server, failures: 0 });
     if (!server) return times.everyMs;
     const at = clock.monotonic();

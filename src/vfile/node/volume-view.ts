@@ -70,15 +70,13 @@ export function createVolumeView(mirror: Mirror): VolumeView {
     serving(volume) {
       const record = server(volume);
       const now = record && { address: record.address, epoch: record.epoch, instance: record.instance };
-      if (mirror.synced && now) return { known: true, server: now };
-      const claim = at(serverClaimSchema, vfileKeys.claim(volume));
-      if (mirror.synced && claim?.address) {
-        const { address, epoch } = claim;
-        return { known: true, server: { address, epoch, instance: 1 }, starting: true };
+      if (!mirror.synced) {
+        const reason = mirror.problem ?? 'etcd is out of reach';
+        return { known: false, reason, ...(now ? { last: now } : {}) };
       }
-      if (mirror.synced) return { known: true, server: undefined };
-      const reason = mirror.problem ?? 'etcd is out of reach';
-      return { known: false, reason, ...(now ? { last: now } : {}) };
+      const { address, epoch } = at(serverClaimSchema, vfileKeys.claim(volume)) ?? {};
+      if (now || !address || !epoch) return { known: true, server: now };
+      return { known: true, server: { address, epoch, instance: 1 }, starting: true };
     },
   };
 }

@@ -306,32 +306,35 @@ describe('one disk on one host, with real loop devices and file systems', () => 
     nothingLeft();
   });
 
-  it('repairs what an unclean end left, and says so by an unclean detach', async () => {
+  /** A volume whose last use ended uncleanly, with its journal still to be replayed. */
+  const endUncleanly = async () => {
     newVolume({});
     const mount = await open();
     writeFileSync(join(mount.mountpoint, 'data'), 'synced');
     execFileSync('sync', ['-f', mount.mountpoint]);
     await volumes.abandon(mount);
-    nothingLeft();
-    expect(clean).toBe(false);
+  };
+  /** The next use of it. */
+  const useAgain = async () => {
     const again = await open();
     expect(readFileSync(join(again.mountpoint, 'data'), 'utf8')).toBe('synced');
     await volumes.close(again);
+  };
+
+  it('repairs what an unclean end left, and says so by an unclean detach', async () => {
+    await endUncleanly();
+    nothingLeft();
+    expect(clean).toBe(false);
+    await useAgain();
     expect(clean).toBe(true);
     execFileSync('e2fsck', ['-fn', join(folder, 'v-flat.vmdk')], { stdio: 'pipe' });
   });
 
   it('checks a file system in which the kernel has noted an error, before it is used again', async () => {
-    newVolume({});
-    const mount = await open();
-    writeFileSync(join(mount.mountpoint, 'data'), 'synced');
-    execFileSync('sync', ['-f', mount.mountpoint]);
-    await volumes.abandon(mount);
+    await endUncleanly();
     execFileSync('tune2fs', ['-E', 'force_fsck', join(folder, 'v-flat.vmdk')], { stdio: 'pipe' });
     expect(superblock()?.sound).toBe(false);
-    const again = await open();
-    expect(readFileSync(join(again.mountpoint, 'data'), 'utf8')).toBe('synced');
-    await volumes.close(again);
+    await useAgain();
     expect(superblock()?.sound).toBe(true);
   });
 
