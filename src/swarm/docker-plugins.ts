@@ -60,6 +60,9 @@ const privilege = z.object({ Name: z.string(), Description: z.string(), Value: z
 const privilegesSchema = z.union([z.array(privilege), z.literal('null').transform(() => [])]);
 const rootSchema = z.object({ DockerRootDir: z.string() }).transform((info) => info.DockerRootDir);
 
+/** No registry has it: `.invalid` is never given to anybody (RFC 2606). */
+const noImage = 'vfile.invalid/none:none';
+
 /** What dockerode's own plugin calls cannot say: queries together with bodies that are lists. */
 interface Dialer {
   dial(
@@ -215,6 +218,25 @@ export function createDockerPlugins({
         path: plugin(name, 'disable'),
         query: { force: 1 },
       });
+    },
+    async seesDirectory(path) {
+      // It looks at a mount's source before it looks for the image, so there is never a container.
+      const what = `ask whether the engine sees ${path}`;
+      try {
+        await send({ what }, z.unknown(), {
+          method: 'POST',
+          path: '/containers/create',
+          body: { Image: noImage, HostConfig: { Mounts: [{ Type: 'bind', Source: path, Target: '/seen' }] } },
+        });
+      } catch (thrown) {
+        if (thrown instanceof VolumeError && thrown.code === 'not_found') return true;
+        if (thrown instanceof VolumeError && /source path does not exist/.test(thrown.message)) return false;
+        throw thrown;
+      }
+      throw new VolumeError(
+        'internal',
+        `${what}: it has made a container of an image that cannot be: ${noImage}`,
+      );
     },
     dataRoot: () => send({ what: 'docker info' }, rootSchema, { method: 'GET', path: '/info' }),
     watch: (changed, signal) => void follow(changed, signal),

@@ -32,6 +32,8 @@ export interface EnginePlugins {
   disable(name: string): Promise<void>;
   /** The engine's data directory on the host. */
   dataRoot(): Promise<string>;
+  /** Whether there is a directory of this name on the host, as the engine sees it from its mount name space. */
+  seesDirectory(path: string): Promise<boolean>;
   /** Calls back after each change of any plugin, until `signal` is aborted. A change can be missed: look from time to time. */
   watch(changed: () => void, signal: AbortSignal): void;
 }

@@ -15,6 +15,8 @@ export interface MemoryPlugins extends EnginePlugins {
   readonly calls: string[];
   /** Calls that begin with this text fail until it is removed. */
   readonly failing: Map<string, VolumeError>;
+  /** Directories that the engine does not see. */
+  readonly unseen: Set<string>;
   /** As `docker plugin create`. */
   create(name: string, image: PluginImage): void;
   /** As a hard reset of the host can leave it. */
@@ -29,6 +31,7 @@ export function createMemoryPlugins(): MemoryPlugins {
   const registry = new Map<string, PluginImage>();
   const failing = new Map<string, VolumeError>();
   const calls: string[] = [];
+  const unseen = new Set<string>();
   const watchers = new Set<() => void>();
 
   const note = (call: string): void => {
@@ -64,6 +67,7 @@ export function createMemoryPlugins(): MemoryPlugins {
     registry,
     calls,
     failing,
+    unseen,
     create,
     forceDisabled: (name) => put({ ...must(name), enabled: false }),
     async inspect(name) {
@@ -100,6 +104,10 @@ export function createMemoryPlugins(): MemoryPlugins {
       note(`disable ${name}`);
       if (!must(name).enabled) throw new VolumeError('internal', `plugin ${name} is already disabled`);
       put({ ...must(name), enabled: false });
+    },
+    async seesDirectory(path) {
+      note(`see ${path}`);
+      return !unseen.has(path);
     },
     async dataRoot() {
       return '/var/lib/docker';

@@ -52,7 +52,7 @@ const pluginSchema = z.object({
   /** Longer than a file server's, so that one without contact has stopped serving before its disk is taken from under it. */
   VDVS_LEASE_MS: whole(3_000, 120_000).default(6_000),
   VDVS_FENCE_MARGIN_MS: whole(500, 60_000).default(1_000),
-  VDVS_MOUNT_ROOT: path.default('/mnt/vdvs'),
+  VDVS_MOUNT_ROOT: path.default('/mnt/vdvs/volumes'),
   VDVS_STATE: path.default('/var/lib/vdvs/state'),
   VDVS_PLUGIN_SOCKET: path.default('/run/docker/plugins/vdvs.sock'),
   VDVS_ATTACH_TIMEOUT_SECONDS: whole(5, 100).default(95),

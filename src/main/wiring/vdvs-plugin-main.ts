@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../lib/clock.ts';
@@ -10,8 +11,11 @@ import { endIfLoadOnly } from '../../lib/load-only.ts';
 import { createLog } from '../../lib/log.ts';
 import { createSwarmCertificates } from '../../lib/swarm-certificates.ts';
 import type { EarlySocket } from '../../plugin/early-socket.ts';
+import { lossOfSight } from '../../plugin/engine-sight.ts';
+import { ensureMountRoot } from '../../plugin/mount-root.ts';
 import { isConnectionMessage } from '../../plugin/passed-socket.ts';
 import { createVolumePluginServer } from '../../plugin/volume-plugin-server.ts';
+import { createDockerPlugins } from '../../swarm/docker-plugins.ts';
 import { createDockerSwarm } from '../../swarm/docker-swarm.ts';
 import { createGrowClient } from '../../vdvs/disk-clients.ts';
 import { createGuardClient } from '../../vdvs/guard/guard-client.ts';
@@ -21,7 +25,7 @@ import { createManagersFile } from '../../vdvs/managers-file.ts';
 import { createFilesystems } from '../../vdvs/node/filesystems.ts';
 import { createLoopDevices } from '../../vdvs/node/loop-devices.ts';
 import { openMountTable } from '../../vdvs/node/mount-table.ts';
-import { parseMountinfo } from '../../vdvs/node/mountinfo.ts';
+import { mountAt, parseMountinfo } from '../../vdvs/node/mountinfo.ts';
 import { createPlaceholders } from '../../vdvs/node/placeholder.ts';
 import { startVdvsNode } from '../../vdvs/node/start-node.ts';
 import { createServiceClient } from '../../vdvs/service-client.ts';
@@ -38,6 +42,7 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
   const server = createVolumePluginServer({ socket, log, scope: 'global' });
   await server.listen();
 
+  // Before anything that takes time: what the guard says while nobody listens is lost.
   const guard = createGuardClient({
     channel: {
       send: (message) => void process.send?.(message),
@@ -93,6 +98,11 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
   void findManagers();
 
   const readMounts = async () => parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'));
+  await ensureMountRoot({
+    root: settings.mountRoot,
+    run,
+    sourceAt: async (path) => mountAt(await readMounts(), path)?.source,
+  });
   const node = await startVdvsNode({
     client: createServiceClient(service),
     growClient: createGrowClient(service),
@@ -122,4 +132,16 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
     void node.closeAll().then(() => guard.stopped());
   });
   server.attach(node.driver);
+
+  const why = await lossOfSight({
+    root: settings.mountRoot,
+    mountinfo: () => readFile('/proc/self/mountinfo', 'utf8'),
+    engine: createDockerPlugins({ socketPath: settings.dockerSocket, clock, log }),
+    clock,
+    log,
+    signal: new AbortController().signal,
+  });
+  log.error('starting again', { why });
+  // The whole plugin: only the engine can give it another propagated mount.
+  process.kill(process.ppid, 'SIGTERM');
 }

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { release } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { openStore } from '../../etcd/etcd-store.ts';
 import { createMirror } from '../../etcd/list-watch-mirror.ts';
 import { systemClock } from '../../lib/clock.ts';
@@ -12,7 +12,10 @@ import { nfsNull } from '../../lib/nfs-null.ts';
 import { createSwarmCertificates } from '../../lib/swarm-certificates.ts';
 import { version } from '../../lib/version.ts';
 import type { EarlySocket } from '../../plugin/early-socket.ts';
+import { lossOfSight } from '../../plugin/engine-sight.ts';
+import { ensureMountRoot } from '../../plugin/mount-root.ts';
 import { createVolumePluginServer } from '../../plugin/volume-plugin-server.ts';
+import { createDockerPlugins } from '../../swarm/docker-plugins.ts';
 import { createDockerSwarm } from '../../swarm/docker-swarm.ts';
 import { vfileKeys } from '../../vfile/keys.ts';
 import type { Serving } from '../../vfile/node/decide-target.ts';
@@ -41,6 +44,11 @@ export async function runVfilePlugin(socket: EarlySocket): Promise<void> {
   const log = createLog({ ...settings.log, process: 'vfile-plugin' });
   const { mountRoot, sysfs } = paths;
 
+  await ensureMountRoot({
+    root: mountRoot,
+    run,
+    sourceAt: async (path) => (await readMountTable()).findLast((entry) => entry.mountPoint === path)?.source,
+  });
   const mounter = createNfsMounter({
     run,
     clock,
@@ -50,7 +58,11 @@ export async function runVfilePlugin(socket: EarlySocket): Promise<void> {
     extraOptions: paths.nfsOptions,
   });
   const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => 'unknown');
-  const state = await openNodeState({ path: join(mountRoot, '.state.json'), boot: boot.trim(), log });
+  const state = await openNodeState({
+    path: join(dirname(mountRoot), '.state.json'),
+    boot: boot.trim(),
+    log,
+  });
   const mounted = await mounter.mounted();
   const known = createKnownDriver({
     clock,
@@ -104,6 +116,20 @@ export async function runVfilePlugin(socket: EarlySocket): Promise<void> {
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => shutDown(signal, 0));
 
+  lossOfSight({
+    root: mountRoot,
+    mountinfo: () => readFile('/proc/self/mountinfo', 'utf8'),
+    engine: createDockerPlugins({ socketPath: settings.dockerSocket, clock, log }),
+    clock,
+    log,
+    signal: stop.signal,
+  }).then(
+    (why) => {
+      log.error('starting again', { why });
+      shutDown(why, 1);
+    },
+    () => undefined,
+  );
   const swarm = createDockerSwarm({ socketPath: settings.dockerSocket, log });
   const node = createLocalNodeSource({
     swarm,

@@ -3,7 +3,7 @@ import { VolumeError } from '../../lib/errors.ts';
 
 /** Settings that only the plugin has: where things are in its container. */
 export interface NodeSettings {
-  /** The propagated mount: what is mounted below it is seen by the engine. */
+  /** Where volumes are mounted: directly below the propagated mount, of which the engine sees all. */
   readonly mountRoot: string;
   readonly sysfs: string;
   /** Further NFS mount options, comma separated; they win over ours. */
@@ -12,7 +12,7 @@ export interface NodeSettings {
 
 const path = z.string().startsWith('/');
 const schema = z.object({
-  VFILE_MOUNT_ROOT: path.default('/mnt/vfile'),
+  VFILE_MOUNT_ROOT: path.default('/mnt/vfile/volumes'),
   VFILE_PLUGIN_SOCKET: path.default('/run/docker/plugins/vfile.sock'),
   VFILE_SYSFS: path.default('/sys'),
   VFILE_NFS_OPTIONS: z

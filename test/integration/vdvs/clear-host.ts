@@ -1,11 +1,16 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
-import { mountsBelow, parseMountinfo } from '../../../src/vdvs/node/mountinfo.ts';
+import { mountRootSource } from '../../../src/plugin/mount-root.ts';
+import { type MountEntry, mountsBelow, parseMountinfo } from '../../../src/vdvs/node/mountinfo.ts';
 
-/** Mounts below a folder, as the kernel has them. */
+const entriesIn = (folder: string): MountEntry[] =>
+  mountsBelow(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), folder);
+
+/** Volumes mounted below a folder, as the kernel has them. */
 export function mountsIn(folder: string): string[] {
-  const entries = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'));
-  return mountsBelow(entries, folder).map((entry) => entry.mountPoint);
+  return entriesIn(folder)
+    .filter(({ source }) => source !== mountRootSource)
+    .map(({ mountPoint }) => mountPoint);
 }
 
 /** Loop devices whose file lies below a folder, deleted files included. */
@@ -24,7 +29,7 @@ export function loopsIn(folder: string): string[] {
 
 /** Takes away all mounts and loop devices below a folder. */
 export function clearHost(folder: string): void {
-  for (const mount of mountsIn(folder).reverse()) execFileSync('umount', ['-l', mount]);
+  for (const { mountPoint } of entriesIn(folder).reverse()) execFileSync('umount', ['-l', mountPoint]);
   for (const loop of loopsIn(folder)) {
     try {
       execFileSync('losetup', ['-d', loop], { stdio: 'pipe' });

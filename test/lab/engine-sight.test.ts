@@ -1,0 +1,104 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock as clock } from '../../src/lib/clock.ts';
+import { silentLog as log } from '../../src/lib/log.ts';
+import { createDockerPlugins } from '../../src/swarm/docker-plugins.ts';
+import { createVolume, inVolume, openLab, removeVolume, whole } from './fixture.ts';
+import { createBlock, inBlock } from './story/block.ts';
+import { waitFor } from './tool/wait.ts';
+
+const lab = openLab();
+const host = 'node2';
+const other = 'node3';
+
+/** The host's mount table, and the group of peers of the plugin's propagated mount. */
+async function groups(plugin: string): Promise<{ host: string[]; plugin: string | undefined }> {
+  const program = `/opt/vfile/${plugin}-plugin.mjs`;
+  const said = await lab.shOk(
+    host,
+    `cut -d' ' -f5,7 /proc/self/mountinfo | sed 's/^/host /'; ` +
+      `cut -d' ' -f5,7 /proc/$(pgrep -of ${program})/mountinfo | sed 's/^/plugin /'`,
+  );
+  const lines = said.split('\n').map((line) => line.split(' '));
+  return {
+    host: lines.flatMap(([where, , group]) => (where === 'host' && group ? [group] : [])),
+    plugin: lines.find(([where, at]) => where === 'plugin' && at === `/mnt/${plugin}`)?.[2],
+  };
+}
+
+/** Whether what the plugin mounts appears on the host. */
+async function isSeen(plugin: string): Promise<boolean> {
+  const found = await groups(plugin);
+  return found.plugin !== undefined && found.host.includes(found.plugin);
+}
+
+/**
+ * Enables the plugin while its propagated mount is taken away again and again, as an engine does that is still cleaning up
+ * after having disabled it. What that does to the plugin depends on the moment: until it has happened.
+ */
+async function loseSight(plugin: string): Promise<void> {
+  await waitFor(
+    async () => {
+      await lab.shOk(
+        host,
+        `
+        mount=/var/lib/docker/plugins/$(docker plugin inspect -f '{{.Id}}' ${plugin})/propagated-mount
+        docker plugin disable -f ${plugin} || true
+        docker plugin enable ${plugin} & enabling=$!
+        while kill -0 $enabling 2>/dev/null; do umount -l $mount 2>/dev/null || true; done
+        wait $enabling || true`,
+        { timeoutMs: 60_000 },
+      );
+      return (await isSeen(plugin)) ? { done: false, reason: 'it sees' } : { done: true, value: undefined };
+    },
+    { what: `the engine to lose sight of ${plugin}`, timeoutMs: 120_000 },
+  );
+}
+
+beforeEach(() => whole(lab));
+afterEach(() => whole(lab));
+
+describe('an engine that does not see what a plugin mounts', () => {
+  it('gives no container an empty directory for a shared volume, and sees it again by itself', async () => {
+    await createVolume(lab, other, 'unseen');
+    await inVolume(lab, other, 'unseen', 'echo there > /volume/file');
+    await loseSight('vfile');
+    const said = await waitFor(
+      async () => {
+        const command = 'echo more >> /volume/file && cat /volume/file';
+        const ran = await inVolume(lab, host, 'unseen', command).catch((thrown: Error) => thrown);
+        if (ran instanceof Error) return { done: false, reason: ran.message };
+        return { done: true, value: ran };
+      },
+      { what: 'a container with the volume', timeoutMs: 90_000 },
+    );
+    expect(said).toBe('there\nmore');
+    expect(await inVolume(lab, other, 'unseen', 'cat /volume/file')).toBe('there\nmore');
+    expect(await isSeen('vfile')).toBe(true);
+    await removeVolume(lab, other, 'unseen');
+  });
+
+  it('gives no container an empty directory for a block volume, and sees it again by itself', async () => {
+    await createBlock(lab, other, 'unseen-block');
+    await inBlock(lab, other, 'unseen-block', 'echo there > /volume/file');
+    await loseSight('vdvs');
+    const said = await waitFor(
+      async () => {
+        const ran = await inBlock(lab, host, 'unseen-block', 'echo more >> /volume/file && cat /volume/file');
+        return ran.exitCode === 0 ? { done: true, value: ran.stdout } : { done: false, reason: ran.stderr };
+      },
+      { what: 'a container with the volume', timeoutMs: 90_000 },
+    );
+    expect(said).toBe('there\nmore\n');
+    expect((await inBlock(lab, other, 'unseen-block', 'cat /volume/file')).stdout).toBe('there\nmore\n');
+    expect(await isSeen('vdvs')).toBe(true);
+    await removeVolume(lab, other, 'unseen-block');
+  });
+
+  it('is asked in a way that tells, and makes no container', async () => {
+    const engine = createDockerPlugins({ socketPath: lab.host(host).dockerSocket, clock, log });
+    const before = await lab.dockerOk(host, ['ps', '--all', '--quiet']);
+    expect(await engine.seesDirectory(await engine.dataRoot())).toBe(true);
+    expect(await engine.seesDirectory('/nowhere/at/all')).toBe(false);
+    expect(await lab.dockerOk(host, ['ps', '--all', '--quiet'])).toBe(before);
+  });
+});
