@@ -16,7 +16,10 @@ export interface KeepPluginParts {
 
 /** Keeps one plugin as it should be; remembers failures between looks, nothing else. */
 export interface PluginKeeper {
-  /** Does steps until nothing is left to do, one must be waited for, or one fails. Never throws. */
+  /**
+   * Does steps until nothing is left to do, one must be waited for, or one fails. To be called again soon after what has
+   * changed. Never throws.
+   */
   look(): Promise<'done' | 'waiting' | 'failed'>;
 }
 
@@ -89,6 +92,8 @@ export function createPluginKeeper({ wish, plugins, containers, clock, log }: Ke
         try {
           say('info', 'reason' in step ? `${step.step}: ${step.reason}` : step.step);
           await act(step);
+          // The engine's event brings the next look, when the engine has cleaned up.
+          if (step.step === 'disable') return 'waiting';
         } catch (thrown) {
           failed(step, toVolumeError(thrown));
           // A failed upgrade leaves the plugin off: go on, so that the old version is enabled again.

@@ -13,10 +13,13 @@ export interface InstallerParts {
 
 /** Time between looks when nothing seems to happen: a missed event costs no more than this. */
 const lookMs = 15_000;
-/** Our own steps cause events too: look again soon, not at once. */
-const settleMs = 500;
+/**
+ * Between what has happened and the next look. Our own steps cause events, too; and an engine that has disabled a plugin goes
+ * on cleaning up after it has said so: what is enabled at once may have to start again, see `plugin/engine-sight.ts`.
+ */
+const settleMs = 1_000;
 
-/** Looks at all plugins, at once after each event and every few seconds, until `signal` is aborted. */
+/** Looks at all plugins, soon after each event and every few seconds, until `signal` is aborted. */
 export async function runInstaller(parts: InstallerParts, signal: AbortSignal): Promise<void> {
   const { keepers, prepareHost, watch, clock } = parts;
   const pause = { wake: new AbortController() };
@@ -25,7 +28,7 @@ export async function runInstaller(parts: InstallerParts, signal: AbortSignal): 
     pause.wake = new AbortController();
     await prepareHost();
     for (const keeper of keepers) await keeper.look();
-    await clock.sleep(settleMs, signal).catch(() => undefined);
     await clock.sleep(lookMs, AbortSignal.any([signal, pause.wake.signal])).catch(() => undefined);
+    await clock.sleep(settleMs, signal).catch(() => undefined);
   }
 }

@@ -16,7 +16,7 @@ async function groups(plugin: string): Promise<{ host: string[]; plugin: string 
   const said = await lab.shOk(
     host,
     `cut -d' ' -f5,7 /proc/self/mountinfo | sed 's/^/host /'; ` +
-      `cut -d' ' -f5,7 /proc/$(pgrep -of ${program})/mountinfo | sed 's/^/plugin /'`,
+      `cut -d' ' -f5,7 /proc/$(pgrep -of ${program})/mountinfo | sed 's/^/plugin /' || true`,
   );
   const lines = said.split('\n').map((line) => line.split(' '));
   return {
@@ -25,10 +25,10 @@ async function groups(plugin: string): Promise<{ host: string[]; plugin: string 
   };
 }
 
-/** Whether what the plugin mounts appears on the host. */
-async function isSeen(plugin: string): Promise<boolean> {
+/** Whether what the plugin mounts appears on the host; `undefined` while it does not run. */
+async function isSeen(plugin: string): Promise<boolean | undefined> {
   const found = await groups(plugin);
-  return found.plugin !== undefined && found.host.includes(found.plugin);
+  return found.plugin === undefined ? undefined : found.host.includes(found.plugin);
 }
 
 /**
@@ -48,7 +48,9 @@ async function loseSight(plugin: string): Promise<void> {
         wait $enabling || true`,
         { timeoutMs: 60_000 },
       );
-      return (await isSeen(plugin)) ? { done: false, reason: 'it sees' } : { done: true, value: undefined };
+      const seen = await isSeen(plugin);
+      if (seen === false) return { done: true, value: undefined };
+      return { done: false, reason: seen ? 'it is seen' : 'it does not run' };
     },
     { what: `the engine to lose sight of ${plugin}`, timeoutMs: 120_000 },
   );

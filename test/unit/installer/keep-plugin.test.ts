@@ -60,6 +60,10 @@ describe('looking at a plugin', () => {
     plugins.create('vdvs:latest', { version: '1.0.0', settings });
     await plugins.configure('vdvs:latest', wish.settings);
     await plugins.enable('vdvs:latest');
+    plugins.calls.length = 0;
+    // The engine goes on cleaning up after it has disabled a plugin.
+    expect(await keeper.look()).toBe('waiting');
+    expect(plugins.calls).toEqual(['disable vdvs:latest']);
     expect(await keeper.look()).toBe('done');
     expect(await plugins.inspect('vdvs:latest')).toMatchObject({
       version: '2.0.0',
@@ -75,6 +79,7 @@ describe('looking at a plugin', () => {
     expect(await keeper.look()).toBe('waiting');
     expect(await plugins.inspect('vdvs:latest')).toMatchObject({ enabled: true, version: '1.0.0' });
     used = [];
+    expect(await keeper.look()).toBe('waiting');
     expect(await keeper.look()).toBe('done');
     expect(await plugins.inspect('vdvs:latest')).toMatchObject({ enabled: true, version: '2.0.0' });
   });
@@ -84,6 +89,7 @@ describe('looking at a plugin', () => {
     await plugins.enable('vdvs:latest');
     plugins.failing.set('upgrade', new VolumeError('unavailable', 'registry is away'));
     expect(await keeper.look()).toBe('waiting');
+    expect(await keeper.look()).toBe('waiting');
     expect(await plugins.inspect('vdvs:latest')).toMatchObject({ enabled: true, version: '1.0.0' });
 
     plugins.failing.clear();
@@ -91,6 +97,7 @@ describe('looking at a plugin', () => {
     expect(await keeper.look()).toBe('waiting');
     expect(plugins.calls).toEqual([]);
     await clock.advance(5_000);
+    expect(await keeper.look()).toBe('waiting');
     expect(await keeper.look()).toBe('done');
     expect(await plugins.inspect('vdvs:latest')).toMatchObject({ enabled: true, version: '2.0.0' });
   });
