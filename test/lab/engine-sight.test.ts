@@ -33,7 +33,8 @@ async function isSeen(plugin: string): Promise<boolean | undefined> {
 
 /**
  * Enables the plugin while its propagated mount is taken away again and again, as an engine does that is still cleaning up
- * after having disabled it. What that does to the plugin depends on the moment: until it has happened.
+ * after having disabled it. What that does to the plugin depends on the moment: until it has happened. The time that the
+ * engine gives each call from then on is the installer's.
  */
 async function loseSight(plugin: string): Promise<void> {
   await waitFor(
@@ -43,7 +44,7 @@ async function loseSight(plugin: string): Promise<void> {
         `
         mount=/var/lib/docker/plugins/$(docker plugin inspect -f '{{.Id}}' ${plugin})/propagated-mount
         docker plugin disable -f ${plugin} || true
-        docker plugin enable ${plugin} & enabling=$!
+        docker plugin enable --timeout 150 ${plugin} & enabling=$!
         while kill -0 $enabling 2>/dev/null; do umount -l $mount 2>/dev/null || true; done
         wait $enabling || true`,
         { timeoutMs: 60_000 },
