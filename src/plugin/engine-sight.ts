@@ -3,6 +3,8 @@ import { basename, dirname, join } from 'node:path';
 import type { Clock } from '../lib/clock.ts';
 import { toVolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
+import type { MountEntry } from '../lib/mountinfo.ts';
+import { pluginId } from './mount-root.ts';
 
 /** A directory that is only in the file system at the mount root. */
 const markName = '.seen-by-the-engine';
@@ -35,22 +37,13 @@ export interface Sighted {
 export interface SightParts {
   /** The file system that holds all mount points: directly below the propagated mount. */
   readonly root: string;
-  /** This process's `/proc/self/mountinfo`. */
-  readonly mountinfo: () => Promise<string>;
+  /** The mount points of this process. */
+  readonly mounts: () => Promise<readonly MountEntry[]>;
   readonly engine: Sighted;
   readonly clock: Clock;
   readonly log: Log;
   readonly signal: AbortSignal;
   readonly times?: SightTimes;
-}
-
-/** The ID under which the engine runs this plugin, from the propagated mount's place on the host's disk. */
-export function pluginId(mountinfo: string, propagatedMount: string): string | undefined {
-  for (const line of mountinfo.split('\n')) {
-    const [, , , from, at] = line.split(' ');
-    if (at === propagatedMount) return /\/plugins\/([0-9a-f]{64})\/propagated-mount$/.exec(from ?? '')?.[1];
-  }
-  return undefined;
 }
 
 /**
@@ -69,7 +62,7 @@ export async function lossOfSight(parts: SightParts): Promise<string> {
   await mkdir(join(root, markName), { recursive: true });
   for (let misses = 0; ; ) {
     const look = async (): Promise<{ path: string; seen: boolean } | undefined> => {
-      const id = pluginId(await parts.mountinfo(), dirname(root));
+      const id = pluginId(await parts.mounts(), dirname(root));
       if (id === undefined) return undefined;
       const path = join(await engine.dataRoot(), 'plugins', id, 'propagated-mount', basename(root));
       return { path, seen: await engine.seesDirectory(join(path, markName)) };

@@ -6,12 +6,13 @@ import { VolumeError } from '../../lib/errors.ts';
 import { hostPort } from '../../lib/host-port.ts';
 import { endIfLoadOnly } from '../../lib/load-only.ts';
 import { createLog } from '../../lib/log.ts';
+import { parseMountinfo } from '../../lib/mountinfo.ts';
 import { createSwarmCertificates } from '../../lib/swarm-certificates.ts';
 import { createFence } from '../../vdvs/guard/fence.ts';
 import { createNodeGuard, type NodeGuard } from '../../vdvs/guard/guard.ts';
 import { createGuardStateFile } from '../../vdvs/guard/guard-state.ts';
 import { createMainProcess, type Forked } from '../../vdvs/guard/main-process.ts';
-import { disksBelow, parseMountinfo } from '../../vdvs/node/mountinfo.ts';
+import { disksBelow } from '../../vdvs/node/mountinfo.ts';
 import { readPluginSettings } from '../../vdvs/settings.ts';
 
 /** ms for the main process to close all volumes; the engine kills the plugin 10 s after it asked it to end. */

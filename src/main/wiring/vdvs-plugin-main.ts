@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../lib/clock.ts';
@@ -12,7 +11,7 @@ import { createLog } from '../../lib/log.ts';
 import { createSwarmCertificates } from '../../lib/swarm-certificates.ts';
 import type { EarlySocket } from '../../plugin/early-socket.ts';
 import { lossOfSight } from '../../plugin/engine-sight.ts';
-import { ensureMountRoot } from '../../plugin/mount-root.ts';
+import { ownMounts } from '../../plugin/mount-root.ts';
 import { isConnectionMessage } from '../../plugin/passed-socket.ts';
 import { createVolumePluginServer } from '../../plugin/volume-plugin-server.ts';
 import { createDockerPlugins } from '../../swarm/docker-plugins.ts';
@@ -25,7 +24,6 @@ import { createManagersFile } from '../../vdvs/managers-file.ts';
 import { createFilesystems } from '../../vdvs/node/filesystems.ts';
 import { createLoopDevices } from '../../vdvs/node/loop-devices.ts';
 import { openMountTable } from '../../vdvs/node/mount-table.ts';
-import { mountAt, parseMountinfo } from '../../vdvs/node/mountinfo.ts';
 import { createPlaceholders } from '../../vdvs/node/placeholder.ts';
 import { startVdvsNode } from '../../vdvs/node/start-node.ts';
 import { createServiceClient } from '../../vdvs/service-client.ts';
@@ -97,12 +95,6 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
   };
   void findManagers();
 
-  const readMounts = async () => parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'));
-  await ensureMountRoot({
-    root: settings.mountRoot,
-    run,
-    sourceAt: async (path) => mountAt(await readMounts(), path)?.source,
-  });
   const node = await startVdvsNode({
     client: createServiceClient(service),
     growClient: createGrowClient(service),
@@ -111,8 +103,8 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
     loops: createLoopDevices({ run, clock }),
     filesystems: createFilesystems({ run, mountOptions: settings.mountOptions }),
     engine: swarm,
-    readMounts,
-    placeholders: createPlaceholders({ run, readMounts }),
+    readMounts: ownMounts,
+    placeholders: createPlaceholders({ run, readMounts: ownMounts }),
     nodeId: async () => (await identity.current()).nodeId,
     mountRoot: settings.mountRoot,
     datastores: settings.datastores,
@@ -135,7 +127,7 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
 
   const why = await lossOfSight({
     root: settings.mountRoot,
-    mountinfo: () => readFile('/proc/self/mountinfo', 'utf8'),
+    mounts: ownMounts,
     engine: createDockerPlugins({ socketPath: settings.dockerSocket, clock, log }),
     clock,
     log,

@@ -13,7 +13,7 @@ import { createSwarmCertificates } from '../../lib/swarm-certificates.ts';
 import { version } from '../../lib/version.ts';
 import type { EarlySocket } from '../../plugin/early-socket.ts';
 import { lossOfSight } from '../../plugin/engine-sight.ts';
-import { ensureMountRoot } from '../../plugin/mount-root.ts';
+import { ownMounts } from '../../plugin/mount-root.ts';
 import { createVolumePluginServer } from '../../plugin/volume-plugin-server.ts';
 import { createDockerPlugins } from '../../swarm/docker-plugins.ts';
 import { createDockerSwarm } from '../../swarm/docker-swarm.ts';
@@ -44,11 +44,6 @@ export async function runVfilePlugin(socket: EarlySocket): Promise<void> {
   const log = createLog({ ...settings.log, process: 'vfile-plugin' });
   const { mountRoot, sysfs } = paths;
 
-  await ensureMountRoot({
-    root: mountRoot,
-    run,
-    sourceAt: async (path) => (await readMountTable()).findLast((entry) => entry.mountPoint === path)?.source,
-  });
   const mounter = createNfsMounter({
     run,
     clock,
@@ -118,7 +113,7 @@ export async function runVfilePlugin(socket: EarlySocket): Promise<void> {
 
   lossOfSight({
     root: mountRoot,
-    mountinfo: () => readFile('/proc/self/mountinfo', 'utf8'),
+    mounts: ownMounts,
     engine: createDockerPlugins({ socketPath: settings.dockerSocket, clock, log }),
     clock,
     log,

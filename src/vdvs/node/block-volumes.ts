@@ -4,6 +4,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { toVolumeError, VolumeError } from '../../lib/errors.ts';
 import type { FailurePoint } from '../../lib/failure-point.ts';
 import type { Log } from '../../lib/log.ts';
+import type { MountEntry } from '../../lib/mountinfo.ts';
 import type { Grant } from '../api.ts';
 import { renderVolumeName } from '../names.ts';
 import type { ServiceClient } from '../service-client.ts';
@@ -15,7 +16,6 @@ import type { GrowMount } from './grow.ts';
 import type { Guard } from './guard-port.ts';
 import type { LoopDevices } from './loop-devices.ts';
 import type { LiveMount } from './mount-table.ts';
-import type { MountEntry } from './mountinfo.ts';
 import { createDiskPreparation, prepareRoot } from './prepare-disk.ts';
 
 /** What opening and closing volumes needs. */

@@ -1,10 +1,11 @@
 import { rmdir } from 'node:fs/promises';
 import type { Clock } from '../../lib/clock.ts';
 import type { Log } from '../../lib/log.ts';
+import type { MountEntry } from '../../lib/mountinfo.ts';
 import type { Filesystems } from './filesystems.ts';
 import type { Guard } from './guard-port.ts';
 import type { LoopDevices } from './loop-devices.ts';
-import { diskAt, type MountEntry } from './mountinfo.ts';
+import { diskAt } from './mountinfo.ts';
 
 /** Where a disk is mounted, and which. */
 export interface DiskMount {

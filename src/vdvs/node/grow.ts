@@ -3,12 +3,12 @@ import type { Clock } from '../../lib/clock.ts';
 import { toVolumeError, VolumeError } from '../../lib/errors.ts';
 import type { KeyedQueue } from '../../lib/keyed-queue.ts';
 import type { Log } from '../../lib/log.ts';
+import { mountHolding, parseMountinfo } from '../../lib/mountinfo.ts';
 import type { GrowClient } from '../disk-clients.ts';
 import { renderVolumeName } from '../names.ts';
 import type { Filesystems } from './filesystems.ts';
 import type { LoopDevices } from './loop-devices.ts';
 import type { LiveMount, MountTable } from './mount-table.ts';
-import { mountHolding, parseMountinfo } from './mountinfo.ts';
 
 /**
  * Lets device and file system of a mounted volume follow its disk, and says so to the service. May be done again at any

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import type { Clock } from '../../lib/clock.ts';
 import { VolumeError } from '../../lib/errors.ts';
 import type { Run } from '../../lib/exec.ts';
+import { mountHolding, parseMountinfo } from '../../lib/mountinfo.ts';
 import { forgetPages } from '../forget-pages.ts';
-import { mountHolding, parseMountinfo } from './mountinfo.ts';
 
 /** Image files as block devices of this host. */
 export interface LoopDevices {

@@ -2,7 +2,8 @@ import { mkdir, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VolumeError } from '../../lib/errors.ts';
 import type { Run } from '../../lib/exec.ts';
-import { isPlaceholder, type MountEntry, mountAt, placeholderSource } from './mountinfo.ts';
+import { type MountEntry, mountAt } from '../../lib/mountinfo.ts';
+import { isPlaceholder, placeholderSource } from './mountinfo.ts';
 
 /** The one file in a placeholder. Whoever uses the volume waits until it is no longer at the top of the mount point. */
 export const placeholderFile = '.vdvs-not-attached';

@@ -2,6 +2,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { toVolumeError } from '../../lib/errors.ts';
 import type { KeyedQueue } from '../../lib/keyed-queue.ts';
 import type { Log } from '../../lib/log.ts';
+import type { MountEntry } from '../../lib/mountinfo.ts';
 import type { EngineContainers } from '../../swarm/swarm.ts';
 import { renderVolumeName } from '../names.ts';
 import type { ServiceClient } from '../service-client.ts';
@@ -12,7 +13,7 @@ import { type EndUse, withoutDisk } from './end-use.ts';
 import type { Grants } from './grants.ts';
 import type { LoopDevices } from './loop-devices.ts';
 import { endInherited, isLive, type MountTable, type VolumeUse } from './mount-table.ts';
-import { disksBelow, isPlaceholder, type MountEntry, mountsBelow } from './mountinfo.ts';
+import { disksBelow, isPlaceholder, mountsBelow } from './mountinfo.ts';
 import type { Placeholders } from './placeholder.ts';
 
 /** What putting things right needs. */

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import { type MountEntry, parseMountinfo } from '../../../src/lib/mountinfo.ts';
 import { mountRootSource } from '../../../src/plugin/mount-root.ts';
-import { type MountEntry, mountsBelow, parseMountinfo } from '../../../src/vdvs/node/mountinfo.ts';
+import { mountsBelow } from '../../../src/vdvs/node/mountinfo.ts';
 
 const entriesIn = (folder: string): MountEntry[] =>
   mountsBelow(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), folder);

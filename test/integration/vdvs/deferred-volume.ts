@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'vitest';
-import { type MountEntry, mountAt, parseMountinfo } from '../../../src/vdvs/node/mountinfo.ts';
+import { type MountEntry, mountAt, parseMountinfo } from '../../../src/lib/mountinfo.ts';
 import { placeholderFile } from '../../../src/vdvs/node/placeholder.ts';
 import { loopsIn, mountsIn } from './clear-host.ts';
 import { listing, type PluginNode, startWorld, until, type World } from './world.ts';

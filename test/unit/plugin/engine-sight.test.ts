@@ -5,7 +5,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { VolumeError } from '../../../src/lib/errors.ts';
 import { silentLog as log } from '../../../src/lib/log.ts';
 import { ManualClock } from '../../../src/lib/manual-clock.ts';
-import { lossOfSight, pluginId, sightTimes } from '../../../src/plugin/engine-sight.ts';
+import { parseMountinfo } from '../../../src/lib/mountinfo.ts';
+import { lossOfSight, sightTimes } from '../../../src/plugin/engine-sight.ts';
+import { pluginId } from '../../../src/plugin/mount-root.ts';
 import { createMemoryPlugins, type MemoryPlugins } from '../../../src/swarm/memory-plugins.ts';
 
 const id = '9afd2497636948042ef2bf539142da8ac00e2170c7751cbb1cbca175b2ad1473';
@@ -23,7 +25,7 @@ const asked = () => engine.calls.filter((call) => call.startsWith('see ')).lengt
 function watch(mountinfo = table()) {
   const result: { why?: string } = {};
   lossOfSight({
-    ...{ root: join(dir, 'volumes'), mountinfo: async () => mountinfo, engine, clock, log },
+    ...{ root: join(dir, 'volumes'), mounts: async () => parseMountinfo(mountinfo), engine, clock, log },
     signal: stop.signal,
   }).then(
     (why) => {
@@ -108,7 +110,7 @@ describe('whether the engine sees what a plugin mounts', () => {
 
 describe('the ID of a plugin', () => {
   it('is read from where its propagated mount lies on the host', () => {
-    expect(pluginId(table(), dir)).toBe(id);
-    expect(pluginId(table(), `${dir}/volumes`)).toBeUndefined();
+    expect(pluginId(parseMountinfo(table()), dir)).toBe(id);
+    expect(pluginId(parseMountinfo(table()), `${dir}/volumes`)).toBeUndefined();
   });
 });

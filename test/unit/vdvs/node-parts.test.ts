@@ -5,16 +5,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Run } from '../../../src/lib/exec.ts';
 import { createKeyedQueue } from '../../../src/lib/keyed-queue.ts';
 import { silentLog } from '../../../src/lib/log.ts';
+import { mountHolding, parseMountinfo } from '../../../src/lib/mountinfo.ts';
 import { createFilesystems } from '../../../src/vdvs/node/filesystems.ts';
 import { inspectStatus } from '../../../src/vdvs/node/inspect-status.ts';
 import { addUse, endInherited, endUseOf, openMountTable } from '../../../src/vdvs/node/mount-table.ts';
-import {
-  diskAt,
-  disksBelow,
-  mountHolding,
-  mountsBelow,
-  parseMountinfo,
-} from '../../../src/vdvs/node/mountinfo.ts';
+import { diskAt, disksBelow, mountsBelow } from '../../../src/vdvs/node/mountinfo.ts';
 import { decideFormat, parseSuperblock } from '../../../src/vdvs/node/superblock.ts';
 import { readServiceSettings } from '../../../src/vdvs/service/settings.ts';
 import { readPluginSettings } from '../../../src/vdvs/settings.ts';
@@ -203,7 +198,7 @@ describe('settings', () => {
       leaseMs: 6_000,
       defaultDatastore: 'default',
       datastores: new Map([['default', '/var/lib/vdvs/datastores/default']]),
-      mountRoot: '/mnt/vdvs',
+      mountRoot: '/mnt/vdvs/volumes',
     });
     expect(readServiceSettings({})).toMatchObject({ servicePort: 8791, takeoverMarginMs: 500 });
   });
