@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock as clock } from '../../src/lib/clock.ts';
 import { silentLog as log } from '../../src/lib/log.ts';
@@ -31,12 +33,21 @@ async function isSeen(plugin: string): Promise<boolean | undefined> {
   return found.plugin === undefined ? undefined : found.host.includes(found.plugin);
 }
 
+/** How often the plugin has said on this host that it starts again because its mounts are not seen. */
+async function startedAgain(plugin: string): Promise<number> {
+  const id = await lab.dockerOk(host, ['plugin', 'inspect', '--format', '{{.Id}}', plugin]);
+  const lines = (await readFile(join(lab.host(host).log, 'engine.log'), 'utf8')).split('\n');
+  const said = lines.filter((line) => line.includes('starting again') && line.includes(`plugin=${id}`));
+  return said.length;
+}
+
 /**
  * Enables the plugin while its propagated mount is taken away again and again, as an engine does that is still cleaning up
  * after having disabled it. What that does to the plugin depends on the moment: until it has happened. The time that the
  * engine gives each call from then on is the installer's.
  */
 async function loseSight(plugin: string): Promise<void> {
+  const before = await startedAgain(plugin);
   await waitFor(
     async () => {
       await lab.shOk(
@@ -45,13 +56,16 @@ async function loseSight(plugin: string): Promise<void> {
         mount=/var/lib/docker/plugins/$(docker plugin inspect -f '{{.Id}}' ${plugin})/propagated-mount
         docker plugin disable -f ${plugin} || true
         docker plugin enable --timeout 150 ${plugin} & enabling=$!
-        while kill -0 $enabling 2>/dev/null; do umount -l $mount 2>/dev/null || true; done
+        while kill -0 $enabling 2>/dev/null && ! pgrep -f ${plugin}-plugin.mjs >/dev/null
+        do umount -l $mount 2>/dev/null || true; done
         wait $enabling || true`,
         { timeoutMs: 60_000 },
       );
-      const seen = await isSeen(plugin);
-      if (seen === false) return { done: true, value: undefined };
-      return { done: false, reason: seen ? 'it is seen' : 'it does not run' };
+      // It says so at its start, or as the engine says that it sees nothing.
+      for (const end = clock.now() + 10_000; clock.now() < end; await clock.sleep(200)) {
+        if ((await startedAgain(plugin)) > before) return { done: true, value: undefined };
+      }
+      return { done: false, reason: 'it has not said so' };
     },
     { what: `the engine to lose sight of ${plugin}`, timeoutMs: 120_000 },
   );
