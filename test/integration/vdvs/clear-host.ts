@@ -33,6 +33,9 @@ export function clearHost(folder: string): void {
   for (const { mountPoint } of entriesIn(folder).reverse()) execFileSync('umount', ['-l', mountPoint]);
   for (const loop of loopsIn(folder)) {
     try {
+      // One that goes by itself may have gone, and its number be that of another test's disk.
+      const autoclear = readFileSync(loop.replace('/dev/', '/sys/block/').concat('/loop/autoclear'), 'utf8');
+      if (autoclear.trim() === '1') continue;
       execFileSync('losetup', ['-d', loop], { stdio: 'pipe' });
     } catch {
       // It went away with its mount.
