@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { createServer } from 'node:net';
 
 /**
@@ -9,17 +8,12 @@ const [first, perWorker, workers] = [10_000, 1_000, 20];
 const worker = Number(process.env.VITEST_POOL_ID ?? 0) % workers;
 let next = 0;
 
-async function isFree(port: number, host: string): Promise<boolean> {
-  const server = createServer().listen(port, host);
-  const free = await Promise.race([
-    once(server, 'listening').then(() => true),
-    once(server, 'error').then(() => false),
-  ]);
-  if (free) {
-    server.close();
-    await once(server, 'close');
-  }
-  return free;
+function isFree(port: number, host: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, host, () => server.close(() => resolve(true)));
+  });
 }
 
 /** A TCP port of loopback that nobody uses, another one at each call. */
