@@ -25,6 +25,11 @@ export interface PluginKeeper {
 
 /** From the first missing plugin to a running one it is four steps; more means that somebody works against us. */
 const mostSteps = 8;
+/**
+ * ms that a plugin may be off which ran before and which we have not stopped. Somebody may be about to enable it again, and
+ * an engine that is asked to do so twice at once kills each process for the other's sake, for minutes.
+ */
+const othersMs = 10_000;
 const leastPauseMs = 5_000;
 const longestPauseMs = 300_000;
 
@@ -34,6 +39,8 @@ export function createPluginKeeper({ wish, plugins, containers, clock, log }: Ke
   /** After a failed pull: when to try the registry again. A plugin that is there runs on meanwhile. */
   const trouble = { until: 0, pauseMs: leastPauseMs, text: '' };
   const said = { last: '' };
+  /** Whether it has been seen enabled and not been stopped by us since; and since when it is off. */
+  const ran: { before: boolean; offSince: number | undefined } = { before: false, offSince: undefined };
 
   /** Each state once, not every five seconds. */
   const say = (level: 'info' | 'warn', text: string): void => {
@@ -82,8 +89,16 @@ export function createPluginKeeper({ wish, plugins, containers, clock, log }: Ke
         }
         if (step.step === 'done') {
           say('info', `version ${wish.version} is enabled`);
+          Object.assign(ran, { before: true, offSince: undefined });
           trouble.pauseMs = leastPauseMs;
           return 'done';
+        }
+        if (step.step === 'enable' && ran.before) {
+          ran.offSince ??= clock.monotonic();
+          if (clock.monotonic() - ran.offSince < othersMs) {
+            say('warn', 'somebody has disabled it: enabling it again soon, unless they do');
+            return 'waiting';
+          }
         }
         if (step.step === 'wait') {
           say('warn', step.reason);
@@ -92,6 +107,7 @@ export function createPluginKeeper({ wish, plugins, containers, clock, log }: Ke
         try {
           say('info', 'reason' in step ? `${step.step}: ${step.reason}` : step.step);
           await act(step);
+          ran.before = false;
           // The engine's event brings the next look, when the engine has cleaned up.
           if (step.step === 'disable') return 'waiting';
         } catch (thrown) {

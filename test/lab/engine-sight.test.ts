@@ -43,8 +43,9 @@ async function startedAgain(plugin: string): Promise<number> {
 
 /**
  * Enables the plugin while its propagated mount is taken away again and again, as an engine does that is still cleaning up
- * after having disabled it. What that does to the plugin depends on the moment: until it has happened. The time that the
- * engine gives each call from then on is the installer's.
+ * after having disabled it. What that does to the plugin depends on the moment: until it has happened. Nobody else enables it
+ * meanwhile: of two starts at once, the engine takes each for the end of the other. The time that it gives each call from then
+ * on is the installer's.
  */
 async function loseSight(plugin: string): Promise<void> {
   const before = await startedAgain(plugin);
@@ -54,11 +55,15 @@ async function loseSight(plugin: string): Promise<void> {
         host,
         `
         mount=/var/lib/docker/plugins/$(docker plugin inspect -f '{{.Id}}' ${plugin})/propagated-mount
-        docker plugin disable -f ${plugin} || true
+        installer=$(docker ps -q --filter label=com.docker.swarm.service.name=vfile_plugins)
+        docker pause $installer >/dev/null
+        docker plugin disable -f ${plugin}
+        while grep -q $mount /proc/self/mountinfo || pgrep -f ${plugin}-plugin.mjs >/dev/null; do sleep 0.2; done
         docker plugin enable --timeout 150 ${plugin} & enabling=$!
         while kill -0 $enabling 2>/dev/null && ! pgrep -f ${plugin}-plugin.mjs >/dev/null
         do umount -l $mount 2>/dev/null || true; done
-        wait $enabling || true`,
+        wait $enabling || true
+        docker unpause $installer >/dev/null`,
         { timeoutMs: 60_000 },
       );
       // It says so at its start, or as the engine says that it sees nothing.

@@ -49,9 +49,21 @@ describe('looking at a plugin', () => {
     expect(plugins.calls).toEqual([]);
   });
 
-  it('enables a plugin that was found disabled', async () => {
+  it('enables a plugin at once that is off when it first looks', async () => {
+    plugins.create('vdvs:latest', { version: '2.0.0', settings: wish.settings });
+    expect(await keeper.look()).toBe('done');
+    expect(plugins.calls).toEqual(['enable vdvs:latest']);
+  });
+
+  it('enables a plugin that somebody has disabled, when they have had the time to do so themselves', async () => {
     await keeper.look();
     plugins.forceDisabled('vdvs:latest');
+    plugins.calls.length = 0;
+    expect(await keeper.look()).toBe('waiting');
+    await clock.advance(9_999);
+    expect(await keeper.look()).toBe('waiting');
+    expect(plugins.calls).toEqual([]);
+    await clock.advance(1);
     expect(await keeper.look()).toBe('done');
     expect((await plugins.inspect('vdvs:latest'))?.enabled).toBe(true);
   });
