@@ -49,6 +49,8 @@ async function startedAgain(plugin: string): Promise<number> {
  */
 async function loseSight(plugin: string): Promise<void> {
   const before = await startedAgain(plugin);
+  // Not what finds this script.
+  const program = plugin.replace(/^./, '[$&]').concat('-plugin.mjs');
   await waitFor(
     async () => {
       await lab.shOk(
@@ -57,13 +59,13 @@ async function loseSight(plugin: string): Promise<void> {
         mount=/var/lib/docker/plugins/$(docker plugin inspect -f '{{.Id}}' ${plugin})/propagated-mount
         installer=$(docker ps -q --filter label=com.docker.swarm.service.name=vfile_plugins)
         docker pause $installer >/dev/null
+        trap 'docker unpause $installer >/dev/null' EXIT
         docker plugin disable -f ${plugin}
-        while grep -q $mount /proc/self/mountinfo || pgrep -f ${plugin}-plugin.mjs >/dev/null; do sleep 0.2; done
+        while grep -q $mount /proc/self/mountinfo || pgrep -f '${program}' >/dev/null; do sleep 0.2; done
         docker plugin enable --timeout 150 ${plugin} & enabling=$!
-        while kill -0 $enabling 2>/dev/null && ! pgrep -f ${plugin}-plugin.mjs >/dev/null
+        while kill -0 $enabling 2>/dev/null && ! pgrep -f '${program}' >/dev/null
         do umount -l $mount 2>/dev/null || true; done
-        wait $enabling || true
-        docker unpause $installer >/dev/null`,
+        wait $enabling || true`,
         { timeoutMs: 60_000 },
       );
       // It says so at its start, or as the engine says that it sees nothing.
