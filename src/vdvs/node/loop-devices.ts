@@ -89,7 +89,7 @@ export function createLoopDevices({ run, clock }: { run: Run; clock: Clock }): L
     const file = backingFile(device);
     if (file === undefined) return true;
     // By the time that the program runs, the number of one that goes by itself may be another disk's.
-    if (!goesByItself(device)) {
+    if (!goesByItself(device) && backingFile(device) === file) {
       await run('losetup', ['-d', device], { timeoutMs: times.runMs, okCodes: [0, 1] });
     }
     return await released(device, file, waitMs);

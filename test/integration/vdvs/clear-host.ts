@@ -35,7 +35,7 @@ export function clearHost(folder: string): void {
     try {
       // One that goes by itself may have gone, and its number be that of another test's disk.
       const autoclear = readFileSync(loop.replace('/dev/', '/sys/block/').concat('/loop/autoclear'), 'utf8');
-      if (autoclear.trim() === '1') continue;
+      if (autoclear.trim() === '1' || !loopsIn(folder).includes(loop)) continue;
       execFileSync('losetup', ['-d', loop], { stdio: 'pipe' });
     } catch {
       // It went away with its mount.
