@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { VolumeError } from '../lib/errors.ts';
 import type { Run } from '../lib/exec.ts';
 import type { Log } from '../lib/log.ts';
+import { parseMountinfo } from '../lib/mountinfo.ts';
 import { replaceFile } from '../lib/replace-file.ts';
 import { handOverName, inUseName, keepName } from './attachment.ts';
 import type { VolumeLayout } from './layout.ts';
@@ -14,7 +15,7 @@ const markerSchema = z.object({ v: z.literal(1), volume: z.string() });
 export interface PrepareOptions {
   readonly layout: VolumeLayout;
   readonly volume: string;
-  /** Whether a server ever had a claim on this volume: then its disk must already carry the volume's mark. */
+  /** Whether the volume was ever served: then its disk must already carry the volume's mark. */
   readonly servedBefore: boolean;
   readonly readOnly: boolean;
   /** Owner and mode of the exported directory, applied when it is made. */
@@ -35,15 +36,8 @@ export interface FoundMount {
 
 /** The file system mounted exactly at `path`, from the text of `/proc/self/mountinfo`. The last mount there wins. */
 export function findMount(mountInfo: string, path: string): FoundMount | undefined {
-  let found: FoundMount | undefined;
-  for (const line of mountInfo.split('\n')) {
-    const [left = '', right = ''] = line.split(' - ');
-    const fields = left.split(' ');
-    const at = fields[4]?.replace(/\\040/g, ' ');
-    const [type, source] = right.split(' ');
-    if (at === path && type && source) found = { type, source, tags: fields.slice(6) };
-  }
-  return found;
+  const found = parseMountinfo(mountInfo).findLast(({ mountPoint }) => mountPoint === path);
+  return found && { type: found.fstype, source: found.source, tags: found.tags };
 }
 
 async function syncPath(path: string): Promise<void> {

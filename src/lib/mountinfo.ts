@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+
 /** One line of `/proc/self/mountinfo`; see proc(5). */
 export interface MountEntry {
   /** What of the file system is mounted: a directory in it. */
@@ -8,6 +10,8 @@ export interface MountEntry {
   readonly source: string;
   /** Options of this mount and of the file system behind it. */
   readonly options: readonly string[];
+  /** How it passes on and receives mounts: `shared:1`, `master:2`. */
+  readonly tags: readonly string[];
 }
 
 function decodeOctal(text: string): string {
@@ -20,7 +24,7 @@ function decodeOctal(text: string): string {
 export function parseMountinfo(text: string): MountEntry[] {
   return text.split('\n').flatMap((line) => {
     const [before, after] = line.split(' - ');
-    const [, , , root, mountPoint, mountOptions] = before?.split(' ') ?? [];
+    const [, , , root, mountPoint, mountOptions, ...tags] = before?.split(' ') ?? [];
     const [fstype, source, superOptions] = after?.split(' ') ?? [];
     if (!root || !mountPoint || !mountOptions || !fstype || !source || !superOptions) return [];
     return [
@@ -30,6 +34,7 @@ export function parseMountinfo(text: string): MountEntry[] {
         fstype,
         source: decodeOctal(source),
         options: [...mountOptions.split(','), ...superOptions.split(',')],
+        tags,
       },
     ];
   });
@@ -50,4 +55,9 @@ export function mountHolding(entries: readonly MountEntry[], path: string): Moun
 export function mountAt(entries: readonly MountEntry[], mountpoint: string): MountEntry | undefined {
   const top = mountHolding(entries, mountpoint);
   return top?.mountPoint === mountpoint ? top : undefined;
+}
+
+/** The mounts of this process's mount name space. */
+export async function ownMounts(): Promise<MountEntry[]> {
+  return parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
 }

@@ -42,7 +42,7 @@ export interface SightParts {
   readonly engine: Sighted;
   readonly clock: Clock;
   readonly log: Log;
-  readonly signal: AbortSignal;
+  readonly signal?: AbortSignal;
   readonly times?: SightTimes;
 }
 
@@ -60,19 +60,17 @@ export interface SightParts {
 export async function lossOfSight(parts: SightParts): Promise<string> {
   const { root, engine, clock, log, signal, times = sightTimes } = parts;
   await mkdir(join(root, markName), { recursive: true });
+  const id = pluginId(await parts.mounts(), dirname(root));
+  // Where the engine has the mount root; asked for once, since it has to look at much for that.
+  let place: string | undefined;
   for (let misses = 0; ; ) {
-    const look = async (): Promise<{ path: string; seen: boolean } | undefined> => {
-      const id = pluginId(await parts.mounts(), dirname(root));
-      if (id === undefined) return undefined;
-      const path = join(await engine.dataRoot(), 'plugins', id, 'propagated-mount', basename(root));
-      return { path, seen: await engine.seesDirectory(join(path, markName)) };
-    };
     let pauseMs = times.everyMs;
     try {
-      const looked = await look();
-      misses = looked?.seen === false ? misses + 1 : 0;
-      if (misses === 2)
-        return `the engine does not see what this plugin mounts: ${looked?.path} is empty for it`;
+      if (id !== undefined) {
+        place ??= join(await engine.dataRoot(), 'plugins', id, 'propagated-mount', basename(root));
+        misses = (await engine.seesDirectory(join(place, markName))) ? 0 : misses + 1;
+      }
+      if (misses === 2) return `the engine does not see what this plugin mounts: ${place} is empty for it`;
       if (misses === 1) pauseMs = times.againMs;
     } catch (thrown) {
       log.debug('the engine does not say what it sees', { error: toVolumeError(thrown).message });

@@ -1,13 +1,13 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Run } from '../lib/exec.ts';
-import { type MountEntry, mountAt, parseMountinfo } from '../lib/mountinfo.ts';
+import { type MountEntry, mountAt, ownMounts, parseMountinfo } from '../lib/mountinfo.ts';
 
 /** Source of the file system that holds all mount points, in the kernel's table. */
 export const mountRootSource = 'volume-mount-points';
 
 /** The mount table of the host's first process, as `plugin-config` binds it. */
-export const hostTableFile = '/run/host-mountinfo';
+const hostTableFile = '/run/host-mountinfo';
 
 /** ms for mounting a tmpfs, which takes none. */
 const toolMs = 20_000;
@@ -29,11 +29,6 @@ export interface MountRootParts {
 export function pluginId(entries: readonly MountEntry[], propagatedMount: string): string | undefined {
   const from = mountAt(entries, propagatedMount)?.root;
   return /\/plugins\/([0-9a-f]{64})\/propagated-mount$/.exec(from ?? '')?.[1];
-}
-
-/** Mount points of this process. */
-export async function ownMounts(): Promise<MountEntry[]> {
-  return parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
 }
 
 /**

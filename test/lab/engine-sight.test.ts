@@ -4,8 +4,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock as clock } from '../../src/lib/clock.ts';
 import { silentLog as log } from '../../src/lib/log.ts';
 import { createDockerPlugins } from '../../src/swarm/docker-plugins.ts';
-import { createVolume, inVolume, openLab, removeVolume, whole } from './fixture.ts';
-import { createBlock, inBlock } from './story/block.ts';
+import { image, openLab, removeVolume, whole } from './fixture.ts';
+import { volumeMount } from './story/volume-mount.ts';
+import type { ShellResult } from './tool/agent.ts';
 import { waitFor } from './tool/wait.ts';
 
 const lab = openLab();
@@ -78,45 +79,39 @@ async function loseSight(plugin: string): Promise<void> {
   );
 }
 
+/** Runs a shell command in a container on a host that has the volume at `/volume`. */
+function use(on: string, plugin: 'vfile' | 'vdvs', volume: string, command: string): Promise<ShellResult> {
+  const mount = ['--mount', volumeMount(volume, plugin)];
+  return lab.docker(on, ['run', '--rm', '--network', 'none', ...mount, image, 'sh', '-c', command]);
+}
+
 beforeEach(() => whole(lab));
 afterEach(() => whole(lab));
 
 describe('an engine that does not see what a plugin mounts', () => {
-  it('gives no container an empty directory for a shared volume, and sees it again by itself', async () => {
-    await createVolume(lab, other, 'unseen');
-    await inVolume(lab, other, 'unseen', 'echo there > /volume/file');
-    await loseSight('vfile');
-    const said = await waitFor(
-      async () => {
-        const command = 'echo more >> /volume/file && cat /volume/file';
-        const ran = await inVolume(lab, host, 'unseen', command).catch((thrown: Error) => thrown);
-        if (ran instanceof Error) return { done: false, reason: ran.message };
-        return { done: true, value: ran };
-      },
-      { what: 'a container with the volume', timeoutMs: 90_000 },
-    );
-    expect(said).toBe('there\nmore');
-    expect(await inVolume(lab, other, 'unseen', 'cat /volume/file')).toBe('there\nmore');
-    expect(await isSeen('vfile')).toBe(true);
-    await removeVolume(lab, other, 'unseen');
-  });
-
-  it('gives no container an empty directory for a block volume, and sees it again by itself', async () => {
-    await createBlock(lab, other, 'unseen-block');
-    await inBlock(lab, other, 'unseen-block', 'echo there > /volume/file');
-    await loseSight('vdvs');
-    const said = await waitFor(
-      async () => {
-        const ran = await inBlock(lab, host, 'unseen-block', 'echo more >> /volume/file && cat /volume/file');
-        return ran.exitCode === 0 ? { done: true, value: ran.stdout } : { done: false, reason: ran.stderr };
-      },
-      { what: 'a container with the volume', timeoutMs: 90_000 },
-    );
-    expect(said).toBe('there\nmore\n');
-    expect((await inBlock(lab, other, 'unseen-block', 'cat /volume/file')).stdout).toBe('there\nmore\n');
-    expect(await isSeen('vdvs')).toBe(true);
-    await removeVolume(lab, other, 'unseen-block');
-  });
+  it.each([
+    ['a shared volume', 'vfile', 'unseen'],
+    ['a block volume', 'vdvs', 'unseen-block'],
+  ] as const)(
+    'gives no container an empty directory for %s, and sees it again by itself',
+    async (_what, plugin, volume) => {
+      await lab.dockerOk(other, ['volume', 'create', '--driver', plugin, volume]);
+      await use(other, plugin, volume, 'echo there > /volume/file');
+      await loseSight(plugin);
+      const said = await waitFor(
+        async () => {
+          const command = 'echo more >> /volume/file && cat /volume/file';
+          const { exitCode, stdout, stderr } = await use(host, plugin, volume, command);
+          return exitCode === 0 ? { done: true, value: stdout } : { done: false, reason: stderr };
+        },
+        { what: 'a container with the volume', timeoutMs: 90_000 },
+      );
+      expect(said).toBe('there\nmore\n');
+      expect((await use(other, plugin, volume, 'cat /volume/file')).stdout).toBe('there\nmore\n');
+      expect(await isSeen(plugin)).toBe(true);
+      await removeVolume(lab, other, volume);
+    },
+  );
 
   it('is asked in a way that tells, and makes no container', async () => {
     const engine = createDockerPlugins({ socketPath: lab.host(host).dockerSocket, clock, log });

@@ -8,10 +8,10 @@ import { createFailurePoint, failureFiles } from '../../lib/failure-point.ts';
 import { hostPort } from '../../lib/host-port.ts';
 import { endIfLoadOnly } from '../../lib/load-only.ts';
 import { createLog } from '../../lib/log.ts';
+import { ownMounts } from '../../lib/mountinfo.ts';
 import { createSwarmCertificates } from '../../lib/swarm-certificates.ts';
 import type { EarlySocket } from '../../plugin/early-socket.ts';
 import { lossOfSight } from '../../plugin/engine-sight.ts';
-import { ownMounts } from '../../plugin/mount-root.ts';
 import { isConnectionMessage } from '../../plugin/passed-socket.ts';
 import { createVolumePluginServer } from '../../plugin/volume-plugin-server.ts';
 import { createDockerPlugins } from '../../swarm/docker-plugins.ts';
@@ -131,7 +131,6 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
     engine: createDockerPlugins({ socketPath: settings.dockerSocket, clock, log }),
     clock,
     log,
-    signal: new AbortController().signal,
   });
   log.error('starting again', { why });
   // The whole plugin: only the engine can give it another propagated mount.

@@ -1,9 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import type { Clock } from '../../lib/clock.ts';
 import { toVolumeError, VolumeError } from '../../lib/errors.ts';
 import type { KeyedQueue } from '../../lib/keyed-queue.ts';
 import type { Log } from '../../lib/log.ts';
-import { mountHolding, parseMountinfo } from '../../lib/mountinfo.ts';
+import { mountHolding, ownMounts } from '../../lib/mountinfo.ts';
 import type { GrowClient } from '../disk-clients.ts';
 import { renderVolumeName } from '../names.ts';
 import type { Filesystems } from './filesystems.ts';
@@ -29,7 +28,7 @@ export function createGrowMount(parts: {
 }): GrowMount {
   const { loops, filesystems, client, log } = parts;
   return async (mount, sizeBytes) => {
-    const entries = parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
+    const entries = await ownMounts();
     if (mountHolding(entries, mount.mountpoint)?.options.includes('ro')) {
       throw new VolumeError('unavailable', 'mounted read-only: its file system grows with the next mount');
     }

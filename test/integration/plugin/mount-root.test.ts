@@ -2,11 +2,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { run } from '../../src/lib/exec.ts';
-import { mountAt } from '../../src/lib/mountinfo.ts';
-import { mountRootSource, openMountRoot, ownMounts, shouldStartAgain } from '../../src/plugin/mount-root.ts';
-import { mountsBelow } from '../../src/vdvs/node/mountinfo.ts';
-import { clearHost } from './vdvs/clear-host.ts';
+import { run } from '../../../src/lib/exec.ts';
+import { mountAt, ownMounts } from '../../../src/lib/mountinfo.ts';
+import { mountRootSource, openMountRoot, shouldStartAgain } from '../../../src/plugin/mount-root.ts';
+import { mountsBelow } from '../../../src/vdvs/node/mountinfo.ts';
+import { clearHost } from '../vdvs/clear-host.ts';
 
 const id = 'a'.repeat(64);
 let dir: string;
