@@ -62,7 +62,7 @@ describe('a volume that several hosts share', () => {
   });
 });
 
-describe.concurrent('volumes and their users', () => {
+describe('volumes and their users', () => {
   it('count as one node when two containers of one host use a volume', async () => {
     await createVolume(lab, 'node1', 'two-users', { linger: '5s' });
     await holdVolume(lab, 'node2', 'two-users', 'first');
