@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { createVolume, image, inVolume, openLab, removeVolume, whole } from './fixture.ts';
+import { setAvailability } from './story/order-node.ts';
 
 const lab = openLab();
 
@@ -66,12 +67,10 @@ describe('bad input', () => {
   });
 });
 
-// At once: each waits for a deadline of two minutes, and a host that is cut off has nothing to do with where servers may be.
-describe.concurrent('bad times', () => {
+describe('bad times', () => {
   it('without a node fit to serve, a mount fails within its deadline and says why; it works again with one', async () => {
     await createVolume(lab, 'node1', 'nowhere');
-    for (const host of lab.hostNames)
-      await lab.dockerOk('node1', ['node', 'update', '--availability', 'pause', host]);
+    for (const host of lab.hostNames) await setAvailability(lab, host, 'pause');
     try {
       const said = await refused(
         'node2',
@@ -85,8 +84,7 @@ describe.concurrent('bad times', () => {
       expect(said).toMatch(/nowhere/);
       expect(said).toMatch(/pause/);
     } finally {
-      for (const host of lab.hostNames)
-        await lab.dockerOk('node1', ['node', 'update', '--availability', 'active', host]);
+      for (const host of lab.hostNames) await setAvailability(lab, host, 'active');
     }
     expect(await inVolume(lab, 'node2', 'nowhere', 'echo back > /volume/f; cat /volume/f')).toBe('back');
     await removeVolume(lab, 'node1', 'nowhere');

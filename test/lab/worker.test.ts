@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createVolume, inVolume, openLab, removeVolume, whole } from './fixture.ts';
+import { orderNode } from './story/order-node.ts';
 import { etcdVotes } from './tool/etcd-votes.ts';
 import { waitFor } from './tool/wait.ts';
 
@@ -11,7 +12,7 @@ const others = lab.hostNames.filter((name) => name !== worker);
 describe('a manager becomes a worker', () => {
   beforeAll(async () => {
     await whole(lab);
-    await lab.dockerOk('node1', ['node', 'demote', worker]);
+    await orderNode(lab, worker, ['demote']);
     await waitFor(
       async () => {
         const { hosts } = await lab.status();
@@ -25,7 +26,7 @@ describe('a manager becomes a worker', () => {
   });
 
   afterAll(async () => {
-    await lab.dockerOk('node1', ['node', 'promote', worker]);
+    await orderNode(lab, worker, ['promote']);
     await whole(lab);
   });
 
@@ -38,7 +39,7 @@ describe('a manager becomes a worker', () => {
   });
 
   it('is a manager again afterwards, with a member of etcd', async () => {
-    await lab.dockerOk('node1', ['node', 'promote', worker]);
+    await orderNode(lab, worker, ['promote']);
     await whole(lab);
     await waitFor(() => etcdVotes(lab, lab.hostNames), {
       ...{ what: 'three voting members of etcd', timeoutMs: 90_000, everyMs: 500 },

@@ -1,7 +1,7 @@
 import { serviceNameOf } from '../../../src/vfile/names.ts';
 import type { Lab } from '../tool/lab.ts';
-import { waitFor } from '../tool/wait.ts';
 import type { EventKind } from './chaos-plan.ts';
+import { setAvailability } from './order-node.ts';
 
 /** What an event needs to know besides its host. */
 export interface Surroundings {
@@ -37,24 +37,6 @@ const container = (service: (volume: string) => string): Event => ({
   },
 });
 
-/** Sets a node's availability through any manager that takes the order. */
-async function availability({ lab }: Surroundings, host: string, value: string): Promise<void> {
-  const managers = [...lab.hostNames.filter((name) => name !== host), host];
-  await waitFor(
-    async () => {
-      const reasons: string[] = [];
-      for (const manager of managers) {
-        const args = ['node', 'update', '--availability', value, host];
-        const said = await lab.docker(manager, args, { timeoutMs: 20_000 });
-        if (said.exitCode === 0) return { done: true, value: undefined };
-        reasons.push(`${manager}: ${said.stderr.trim()}`);
-      }
-      return { done: false, reason: reasons.join('; ') };
-    },
-    { what: `${host} to be ${value}`, timeoutMs: 90_000, everyMs: 1_000 },
-  );
-}
-
 const done = async (work: Promise<unknown>): Promise<true> => {
   await work;
   return true;
@@ -87,8 +69,8 @@ export const events: Readonly<Record<EventKind, Event>> = {
     heal: ({ lab }, host) => lab.thaw(host),
   },
   drain: {
-    strike: (on, host) => done(availability(on, host, 'drain')),
-    heal: (on, host) => availability(on, host, 'active'),
+    strike: ({ lab }, host) => done(setAvailability(lab, host, 'drain')),
+    heal: ({ lab }, host) => setAvailability(lab, host, 'active'),
   },
   move: { strike: move },
   dockerd: {
@@ -121,6 +103,6 @@ export async function healAll(on: Surroundings): Promise<string[]> {
     if (cut.has(tap)) await attempt(`network of ${name}`, () => lab.mend(name));
     if (power === 'down') await attempt(`start of ${name}`, () => lab.start(name));
   }
-  for (const name of lab.hostNames) await attempt(name, () => availability(on, name, 'active'));
+  for (const name of lab.hostNames) await attempt(name, () => setAvailability(lab, name, 'active'));
   return problems;
 }
