@@ -7,6 +7,7 @@ import { systemClock } from '../lib/clock.ts';
 import { toVolumeError } from '../lib/errors.ts';
 import { endIfLoadOnly } from '../lib/load-only.ts';
 import { createLog } from '../lib/log.ts';
+import { followStopOrder } from '../lib/stop-order.ts';
 import { createDockerPlugins } from '../swarm/docker-plugins.ts';
 import { createDockerSwarm } from '../swarm/docker-swarm.ts';
 
@@ -25,8 +26,7 @@ async function main(): Promise<void> {
   const socketPath = settings.dockerSocket;
   const plugins = createDockerPlugins({ socketPath, clock, log });
   const containers = createDockerSwarm({ socketPath, log });
-  const stop = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
+  const stop = followStopOrder(clock);
 
   // A mount of a plugin whose source is missing on the host keeps the plugin from starting.
   const folder = join(settings.hostVarLib, 'vdvs/datastores');
@@ -38,7 +38,8 @@ async function main(): Promise<void> {
   const keepers = settings
     .wishes(await plugins.dataRoot())
     .map((wish) => createPluginKeeper({ wish, plugins, containers, clock, log }));
-  await runInstaller({ keepers, prepareHost, watch: plugins.watch, clock }, stop.signal);
+  await runInstaller({ keepers, prepareHost, watch: plugins.watch, clock }, stop.given);
+  await stop.due;
 }
 
 main().catch((thrown: unknown) => {

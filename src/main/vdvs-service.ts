@@ -5,6 +5,7 @@ import { createFailurePoint, failureFiles } from '../lib/failure-point.ts';
 import { hostPort } from '../lib/host-port.ts';
 import { endIfLoadOnly } from '../lib/load-only.ts';
 import { createLog } from '../lib/log.ts';
+import { followStopOrder, outlastMs } from '../lib/stop-order.ts';
 import { createSwarmCertificates } from '../lib/swarm-certificates.ts';
 import { createDockerSwarm } from '../swarm/docker-swarm.ts';
 import { openBackends } from '../vdvs/backends/open-backends.ts';
@@ -13,6 +14,9 @@ import { readServiceSettings } from '../vdvs/service/settings.ts';
 import { createService } from '../vdvs/service/start-service.ts';
 import { sweepDatastores } from '../vdvs/service/sweep.ts';
 import { creatorOfBase } from '../vfile/creator-of.ts';
+
+/** What is closed has so long for its end, in ms. */
+const closeMs = 3_000;
 
 /** The vDVS service of one manager. */
 async function main(): Promise<void> {
@@ -25,6 +29,10 @@ async function main(): Promise<void> {
     maxSizeMb: 10,
     maxFiles: 5,
     maxAgeDays: 28,
+  });
+  const stop = followStopOrder(clock, (signal) => {
+    log.info(`${signal}: stopping`);
+    setTimeout(() => process.exit(0), outlastMs + closeMs).unref();
   });
   const identity = createSwarmCertificates({ directory: settings.certificates, clock, log });
   const swarm = createDockerSwarm({ socketPath: settings.dockerSocket, log });
@@ -60,13 +68,9 @@ async function main(): Promise<void> {
   });
   await server.listen();
   void sweepDatastores({ store, backends, log });
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      log.info('stopping');
-      setTimeout(() => process.exit(0), 3_000).unref();
-      Promise.allSettled([server.close(), store.close()]).then(() => process.exit(0));
-    });
-  }
+  await stop.due;
+  await Promise.allSettled([server.close(), store.close()]);
+  process.exit(0);
 }
 
 main().catch((thrown: unknown) => {

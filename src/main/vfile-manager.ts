@@ -13,6 +13,7 @@ import { toVolumeError } from '../lib/errors.ts';
 import { endIfLoadOnly } from '../lib/load-only.ts';
 import { createLog } from '../lib/log.ts';
 import type { NodeIdentity } from '../lib/node-identity.ts';
+import { followStopOrder } from '../lib/stop-order.ts';
 import { createSwarmCertificates } from '../lib/swarm-certificates.ts';
 import { createDockerSwarm } from '../swarm/docker-swarm.ts';
 import { createHttpsJson } from '../vdvs/https-json.ts';
@@ -35,14 +36,10 @@ async function main(): Promise<void> {
   endIfLoadOnly();
   const settings = readVfileSettings(process.env, await readFile(settingsFile, 'utf8').catch(() => ''));
   const log = createLog({ ...settings.log, process: 'vfile-manager' });
-  const stop = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      log.info(`${signal}: stopping`);
-      setTimeout(() => process.exit(1), lastResortMs).unref();
-      stop.abort();
-    });
-  }
+  const stop = followStopOrder(clock, (signal) => {
+    log.info(`${signal}: stopping`);
+    setTimeout(() => process.exit(1), lastResortMs).unref();
+  });
 
   const identity = createSwarmCertificates({ directory: settings.certificates, clock, log });
   const patiently = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
@@ -53,7 +50,7 @@ async function main(): Promise<void> {
         const { message } = toVolumeError(thrown);
         if (message !== said) log.warn(`waiting for ${what}`, { why: message });
         said = message;
-        await clock.sleep(retryMs, stop.signal);
+        await clock.sleep(retryMs, stop.given);
       }
     }
   };
@@ -70,7 +67,7 @@ async function main(): Promise<void> {
   };
 
   const members = new ClusterAdmin({ identity, endpoints, clock, log });
-  const etcdLeader = followEtcdLeader({ admin: members, clock, signal: stop.signal });
+  const etcdLeader = followEtcdLeader({ admin: members, clock, signal: stop.given });
 
   const data = new AdminData(mirrors);
   const metrics = createMetrics({ data });
@@ -132,8 +129,9 @@ async function main(): Promise<void> {
         metrics.observe(event);
       },
     },
-    stop.signal,
+    stop.given,
   );
+  await stop.due;
   await admin.stop();
   https.close();
   for (const one of Object.values(mirrors)) one.stop();

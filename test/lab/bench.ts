@@ -180,7 +180,7 @@ async function main(): Promise<void> {
     )
     .option('--runs <count>', 'measurements of each figure', count, 10)
     .option('--only <names>', `some of: ${names}`, usual)
-    .option('--pause <ms>', 'between two rounds of a client; with 20 they keep two cores busy', count, 100)
+    .option('--pause <ms>', 'between two rounds of a client; with 20 they keep two cores busy', count, 300)
     .option('--json <file>', 'write the figures to a file too')
     .option('--keep', 'leave the lab running', false)
     .parse();

@@ -2,7 +2,9 @@
 # Appends numbered lines to FILE, which it keeps open, each with fsync, and notes in DIARY which were acknowledged; ends when
 # a call fails.
 #
-#   appender.pl FILE DIARY
+#   appender.pl FILE DIARY PAUSE
+#
+# PAUSE: ms between two lines.
 #
 # Lines of the diary: "ack N TIME": line N was written and synced by then, ns since 1970. "ended WHY": a call failed with
 # this error.
@@ -11,7 +13,7 @@ use warnings;
 use Fcntl;
 use IO::Handle;
 
-my ($file, $diary) = @ARGV;
+my ($file, $diary, $pause) = @ARGV;
 sysopen(my $notes, $diary, O_WRONLY | O_CREAT | O_TRUNC) or die "$diary: $!";
 sub note {
   my $line = "@_\n";
@@ -32,5 +34,5 @@ for (my $number = 1; ; $number++) {
   defined $written && $written == length $line or ended();
   $out->sync or ended();
   note('ack', $number, now());
-  select(undef, undef, undef, 0.02);
+  select(undef, undef, undef, $pause / 1000);
 }

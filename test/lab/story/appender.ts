@@ -23,11 +23,14 @@ export class Appender {
   readonly #lab: Lab;
   readonly host: string;
   readonly name: string;
+  readonly #pauseMs: number;
 
-  constructor(lab: Lab, host: string, name: string) {
+  /** @param pauseMs ms between two lines. */
+  constructor(lab: Lab, host: string, name: string, pauseMs = 20) {
     this.#lab = lab;
     this.host = host;
     this.name = name;
+    this.#pauseMs = pauseMs;
   }
 
   /** Starts on a volume of `driver`. */
@@ -39,7 +42,13 @@ export class Appender {
       ...['run', '--detach', '--init', '--network', 'none', '--name', this.name],
       ...['--mount', volumeMount(volume, driver)],
       ...['--mount', 'type=bind,source=/lab/shared,target=/diary', image],
-      ...['perl', '/diary/appender.pl', `/volume/${this.name}`, `/diary/${this.name}.diary`],
+      ...[
+        'perl',
+        '/diary/appender.pl',
+        `/volume/${this.name}`,
+        `/diary/${this.name}.diary`,
+        String(this.#pauseMs),
+      ],
     ]);
   }
 

@@ -12,6 +12,9 @@ const volume = 'bench-events';
 /** ms before each event. A server that dies five times within a minute is given up, which is another event. */
 const calm = (kind: EventKind): number => (kind.startsWith('ganesha') ? 10_000 : 3_000);
 
+/** For how long those that only write rest after each write, in ms: a stall is measured to that. */
+const lineMs = 100;
+
 /** ms of each run, and what was wrong with what the clients wrote. */
 export interface EventSeries {
   /** Without an acknowledged write of a file that was open, on the host where it was longest. */
@@ -43,7 +46,7 @@ class Appenders {
         if (before && (await before.runs())) return [];
         const wrong = before ? await this.#end(before, host, { hostLost: true }) : [];
         this.#started += 1;
-        const next = new Appender(this.#lab, host, `events-${this.#started}`);
+        const next = new Appender(this.#lab, host, `events-${this.#started}`, lineMs);
         this.#all.set(host, next);
         await next.start(volume, 'vfile');
         return wrong;
@@ -80,7 +83,7 @@ export interface EventOf {
   readonly on: 'server' | 'client';
   /** How long the host stays as the event left it. */
   readonly holdMs: number;
-  /** ms between two rounds of a client. */
+  /** ms for which a client rests between two rounds of all that it does. */
   readonly pauseMs: number;
 }
 
