@@ -18,11 +18,11 @@ import type { HoldPort } from './hold-port.ts';
 import { Instance } from './instance.ts';
 import { guardLease } from './lease-guard.ts';
 import { giveUp, grantLease } from './own-lease.ts';
+import { PlannedEnd } from './planned-end.ts';
 import { Publication } from './publication.ts';
 import type { ReplyPermit } from './reply-permit.ts';
-import { ServerPlace } from './server-place.ts';
+import { type Post, ServerPost } from './server-post.ts';
 import type { FileServerSettings } from './settings.ts';
-import { SpareServer } from './spare-server.ts';
 import { standBy } from './stand-by.ts';
 import { SwarmView } from './swarm-view.ts';
 import type { VolumeFiles } from './volume-files.ts';
@@ -67,14 +67,14 @@ interface Sight {
   readonly known: string | undefined;
 }
 
-/** Where a server of the volume can serve, and the one that waits there for its turn. */
-interface Post {
-  readonly place: ServerPlace;
-  readonly spare: SpareServer;
-}
-
 /** How long the end waits for the store to take the server record back, in ms. */
 const settleTimeoutMs = 1_500;
+/** For how long a server that Docker stops may write out what it has, in ms: what a drained node needs for handing over goes, too. */
+const orderedFlushMs = 1_000;
+/** The same for one that was asked to stop: nobody waits for it but who asked. */
+const askedFlushMs = 10_000;
+/** How long handing over waits for what is still being written out, in ms; the unmount would have to do the same. */
+const flushedTimeoutMs = 5_000;
 
 /**
  * Serves one volume: waits for its disk, takes the claim, starts ganesha, publishes, looks after it, starts it again in place when it dies, and
@@ -85,12 +85,21 @@ export class Supervisor {
   readonly #stopping = new AbortController();
   #ending: Ending | undefined;
   #instance: Instance | undefined;
-  #post: Post | undefined;
+  readonly #post: ServerPost;
+  readonly #plannedEnd: PlannedEnd;
   /** Whether nodes have the volume mounted, and so will park when the server goes. */
   #mounted = false;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
+    const { files, clock, log } = options;
+    this.#post = new ServerPost({ ...options, layout: files.layout });
+    this.#plannedEnd = new PlannedEnd({
+      serves: () => this.#instance?.dead === false && this.#post.writable,
+      flush: () => files.flush(),
+      end: () => this.#endAll({ kind: 'stop' }),
+      ...{ clock, log },
+    });
   }
 
   /**
@@ -99,7 +108,7 @@ export class Supervisor {
    */
   async run(stop: AbortSignal): Promise<void> {
     const { createMirror, settings, clock, log } = this.#options;
-    const onStop = () => this.#endAll({ kind: 'stop' });
+    const onStop = () => this.#plannedEnd.begin(orderedFlushMs);
     stop.addEventListener('abort', onStop, { once: true });
     if (stop.aborted) onStop();
     const volume = createMirror(vfileKeys.volume(settings.volume));
@@ -114,14 +123,19 @@ export class Supervisor {
       stop.removeEventListener('abort', onStop);
       volume.stop();
       nodes.stop();
-      this.#post?.spare.discard();
+      this.#post.discardSpare();
       await this.#letGo(leases);
       // Not of a disk that a process here still uses: the end of this one will do.
-      if (this.#instance?.dead) await this.#options.files.letGoOfDisk().catch(() => undefined);
+      if (this.#idle) await this.#options.files.letGoOfDisk().catch(() => undefined);
       // Who is not parked yet would be refused, and wait. The next server need not wait for this one to end.
       if (this.#ending?.kind === 'stop' && this.#mounted) await clock.sleep(settings.parkMs);
-      this.#leavePost();
+      this.#post.leave();
     }
+  }
+
+  /** Whether no process here uses the disk any more. */
+  get #idle(): boolean {
+    return this.#instance?.dead === true && this.#plannedEnd.done;
   }
 
   #endAll(ending: Ending): void {
@@ -182,10 +196,12 @@ export class Supervisor {
       findDisk,
       kill: (reason) => this.#die(reason),
     });
+    let asked = false;
     const heed = () => {
-      if (!swarm.asksToStop(claim.epoch) || this.#ending) return;
+      if (!swarm.asksToStop(claim.epoch) || this.#ending || asked) return;
+      asked = true;
       log.info('asked to stop: a standby takes over');
-      this.#endAll({ kind: 'stop' });
+      this.#plannedEnd.begin(askedFlushMs);
     };
     const unheed = volume.onChange(heed);
     const post = this.#at(volume, address);
@@ -255,9 +271,11 @@ export class Supervisor {
    * waits. Where nobody uses the volume there is no next one, only a standby that would attach the disk for nothing.
    */
   async #handOver(volume: Mirror): Promise<void> {
-    const { files, log } = this.#options;
-    if (this.#ending?.kind !== 'stop' || !this.#instance?.dead) return;
+    const { files, clock, log } = this.#options;
+    if (this.#ending?.kind !== 'stop') return;
     try {
+      await withDeadline(clock, flushedTimeoutMs, 'writing out', this.#plannedEnd.settled());
+      if (!this.#idle) return;
       if (!isVdvs(this.#volumeSpec(volume).baseDriver)) return;
       await (this.#mounted ? files.handOver() : files.keepDisk());
     } catch (error) {
@@ -301,22 +319,8 @@ export class Supervisor {
     return { claiming: claiming() };
   }
 
-  /** The server that waits for its turn at this address, where the port is held for it. */
   #at(volume: Mirror, address: string): Post {
-    if (this.#post?.place.address === address) return this.#post;
-    // The node has got another address since.
-    this.#leavePost();
-    const { settings, files, launcher, holdPort, permit, log } = this.#options;
-    const { readOnly } = this.#spec(volume);
-    const place = new ServerPlace({ settings, address, readOnly, layout: files.layout, holdPort, permit });
-    this.#post = { place, spare: new SpareServer({ launcher, place, log }) };
-    return this.#post;
-  }
-
-  #leavePost(): void {
-    this.#post?.spare.discard();
-    this.#post?.place.close();
-    this.#post = undefined;
+    return this.#post.at(address, this.#spec(volume).readOnly);
   }
 
   /** Readies the disk according to the volume's spec. */

@@ -10,6 +10,9 @@ import { type CleanedRecords, cleanRecoveryRecords, recordedClients } from './re
 import { RecoverySync } from './recovery-sync.ts';
 import { createWriteProbe, type WriteProbe } from './write-probe.ts';
 
+/** Longer than anybody waits: what is being written out cannot be called off. In ms. */
+const flushTimeoutMs = 60_000;
+
 /** The mounted block volume and what is around it, as the supervisor uses it; a seam for tests. */
 export interface VolumeFiles {
   readonly layout: VolumeLayout;
@@ -33,6 +36,8 @@ export interface VolumeFiles {
   followRecords(): Promise<() => void>;
   /** Size and use of the file system in bytes. */
   capacity(): Promise<{ size: number; used: number }>;
+  /** Writes out what the kernel holds of the file system. */
+  flush(): Promise<void>;
   /** From now on vDVS takes the disk away when this process ends, however it does, or lets go of it; see `inUseName`. */
   holdDisk(): Promise<void>;
   /** Lets vDVS take the disk away now; see `handOverName`. Nothing else on it may be open any more. */
@@ -79,6 +84,9 @@ export function openVolumeFiles(options: {
     capacity: async () => {
       const { bsize, blocks, bfree } = await statfs(exportRoot);
       return { size: blocks * bsize, used: (blocks - bfree) * bsize };
+    },
+    flush: async () => {
+      await runProgram('sync', ['--file-system', exportRoot], { timeoutMs: flushTimeoutMs });
     },
     holdDisk: async () => {
       held ??= open(inRoot(inUseName), 'w', 0o600);

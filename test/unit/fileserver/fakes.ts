@@ -103,6 +103,10 @@ export class Bench {
   writeMs = 0;
   /** Tells the server whether its node is given the disk. */
   tellGranted: (ours: boolean) => void = () => undefined;
+  /** How often what the kernel holds was written out, how long one pass takes, ms, and what is wrong with it. */
+  flushes = 0;
+  flushMs = 0;
+  flushError: Error | undefined;
   /** What vDVS was told about the end of the process. */
   diskUse: 'not told' | 'held' | 'kept' | 'free' = 'not told';
   /** Whether the disk is there, and whether it can appear later. */
@@ -272,6 +276,11 @@ export class Bench {
       recordedClients: async () => this.reclaimed,
       followRecords: async () => () => undefined,
       capacity: async () => this.capacity,
+      flush: async () => {
+        this.flushes += 1;
+        if (this.flushMs > 0) await this.clock.sleep(this.flushMs);
+        if (this.flushError) throw this.flushError;
+      },
       holdDisk: async () => {
         this.diskUse = 'held';
       },
