@@ -111,6 +111,15 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
     return { serving: now, silent: server !== undefined && silence.of(volume, server) };
   };
 
+  /**
+   * What decides where a volume's transports should be, as text. That a server which was to start serves by now changes nothing in
+   * that: a write called off for it may have been done all the same, and would be done again by way of the parking place.
+   */
+  const wish = (volume: string): string => {
+    const { serving: now, silent } = known(volume);
+    return JSON.stringify([now.known, serverOf(now), silent]);
+  };
+
   const decide = (entry: Tracked, transport: Transport): TargetStep =>
     decideTarget({
       ...known(entry.volume),
@@ -207,7 +216,7 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
     for (let failures = 0; entry.due && !stopped.signal.aborted && tracked.get(entry.volume) === entry; ) {
       entry.due = false;
       entry.interrupt = new AbortController();
-      entry.wanted = JSON.stringify(known(entry.volume));
+      entry.wanted = wish(entry.volume);
       const outcome = await pass(entry);
       failures = outcome === 'failed' ? failures + 1 : 0;
       if (outcome !== 'settled') entry.due = true;
@@ -221,7 +230,7 @@ export function createRetargeter(parts: RetargeterParts): Retargeter {
   const lookAt = (entry: Tracked): void => {
     entry.due = true;
     if (entry.worker) {
-      if (entry.wanted !== JSON.stringify(known(entry.volume))) entry.interrupt.abort();
+      if (entry.wanted !== wish(entry.volume)) entry.interrupt.abort();
       return;
     }
     entry.worker = work(entry).finally(() => {

@@ -165,6 +165,27 @@ describe('re-targeting', () => {
     expect(resumed).toEqual(['vol 2.1 after 1400 ms']);
   });
 
+  it('goes on with a write when the server that was to serve does: it goes there anyway', async () => {
+    void retargeter.track('vol', 20501);
+    await clock.settle();
+    let calledOff = false;
+    transports.before = (address, signal) => {
+      if (address !== second.address) return Promise.resolve();
+      signal?.addEventListener('abort', () => {
+        calledOff = true;
+      });
+      return clock.sleep(400);
+    };
+    serving = { known: true, server: second, starting: true };
+    retargeter.look('vol');
+    await clock.advance(300);
+    serving = { known: true, server: second };
+    retargeter.look('vol');
+    await clock.advance(200);
+    expect([calledOff, transports.writes]).toEqual([false, [`${id} ${second.address}`]]);
+    expect(resumed).toEqual(['vol 2.1 after 400 ms']);
+  });
+
   it('parks again when the server that was to serve does not answer for long, or gives up', async () => {
     void retargeter.track('vol', 20501);
     await clock.settle();
