@@ -13,7 +13,7 @@ export interface PlannedEndParts {
   readonly serves: () => boolean;
   /** Writes out what the kernel holds of the volume. */
   readonly flush: () => Promise<void>;
-  /** Ends the server. Called once, however that is planned. */
+  /** Ends the server; what it has done already it does not do again. */
   readonly end: () => void;
   readonly clock: Clock;
   readonly log: Log;
@@ -26,6 +26,7 @@ export interface PlannedEndParts {
 export class PlannedEnd {
   readonly #parts: PlannedEndParts;
   #flushing: Promise<void> | undefined;
+  readonly #over = new AbortController();
   #done = true;
 
   constructor(parts: PlannedEndParts) {
@@ -37,22 +38,18 @@ export class PlannedEnd {
     return this.#done;
   }
 
-  /** Ends the server when all is written out, or after `limitMs`, whichever comes first. Begun twice it goes on as it began. */
+  /** Ends the server when all is written out, or after `limitMs`, whichever comes first; begun again, the earlier limit counts. */
   begin(limitMs: number): void {
-    if (this.#flushing) return;
     const { serves, end, clock } = this.#parts;
-    if (!serves()) {
-      this.#flushing = Promise.resolve();
-      end();
-      return;
+    if (!this.#flushing && serves()) {
+      this.#done = false;
+      this.#flushing = this.#flush(clock.monotonic() + limitMs).finally(() => {
+        this.#done = true;
+        this.#over.abort();
+      });
     }
-    const over = new AbortController();
-    this.#done = false;
-    this.#flushing = this.#flush(clock.monotonic() + limitMs).finally(() => {
-      this.#done = true;
-      over.abort();
-    });
-    clock.sleep(limitMs, over.signal).then(end, end);
+    if (this.#done) end();
+    else clock.sleep(limitMs, this.#over.signal).then(end, end);
   }
 
   /** Resolves when `done`. */

@@ -57,6 +57,18 @@ describe('a server that is to end as planned', () => {
     expect(bench.events.at(-1)).toBe('hand over');
   });
 
+  it('has no longer than Docker gives it when that stops it meanwhile', async () => {
+    const bench = await serving();
+    bench.flushMs = 9_000;
+    await ask(bench);
+    await bench.clock.advance(2_000);
+    await bench.stop();
+    await bench.clock.advance(999);
+    expect(bench.process.ended).toBe(false);
+    await bench.clock.advance(1);
+    expect(bench.process.ended).toBe(true);
+  });
+
   it('keeps the disk from the next one as long as a dead one is being written to', async () => {
     const bench = await serving();
     bench.flushMs = 3_600_000;
