@@ -1,9 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { run } from '../../../src/lib/exec.ts';
 import { fingerprint, fingerprintFiles } from '../../lab/tool/fingerprint.ts';
 import { suite } from '../../lab/tool/tree.ts';
+import { ownMounts } from '../own-mounts.ts';
 
 const here = import.meta.dirname;
 const cache = resolve(here, '../../../.lab/cache');
@@ -23,9 +24,13 @@ export async function ganeshaTree(): Promise<string> {
   await rm(partial, { recursive: true, force: true });
   await mkdir(cache, { recursive: true });
   const own = ['--mount', '--pid', '--fork', '--kill-child'];
-  await run('unshare', [...own, 'sh', script, partial, join(cache, 'debs-ganesha'), suite, image], {
-    timeoutMs: 600_000,
-  });
+  await run(
+    'unshare',
+    [...own, 'sh', ownMounts, partial, 'sh', script, partial, join(cache, 'debs-ganesha'), suite, image],
+    {
+      timeoutMs: 600_000,
+    },
+  );
   await rename(partial, done);
   return done;
 }
@@ -40,5 +45,17 @@ export function ganeshaCommand(options: {
   const { tree, host, exportRoot, runDir } = options;
   const script = join(here, 'run-ganesha.sh');
   const own = ['--mount', '--propagation', 'slave', '--uts'];
-  return ['unshare', ...own, 'sh', script, tree, host, exportRoot, runDir];
+  return [
+    'unshare',
+    ...own,
+    'sh',
+    ownMounts,
+    dirname(exportRoot),
+    'sh',
+    script,
+    tree,
+    host,
+    exportRoot,
+    runDir,
+  ];
 }
