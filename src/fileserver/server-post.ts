@@ -7,12 +7,15 @@ export interface Post {
   readonly spare: SpareServer;
 }
 
+/** What places and those that wait there are made with, whatever the address. */
+export type ServerPostOptions = Omit<PlaceOptions, 'address' | 'readOnly'> & Omit<SpareOptions, 'place'>;
+
 /** The one post that there is at a time: the node's address may change. */
 export class ServerPost {
-  readonly #options: Omit<PlaceOptions, 'address' | 'readOnly'> & Omit<SpareOptions, 'place'>;
+  readonly #options: ServerPostOptions;
   #post: Post | undefined;
 
-  constructor(options: Omit<PlaceOptions, 'address' | 'readOnly'> & Omit<SpareOptions, 'place'>) {
+  constructor(options: ServerPostOptions) {
     this.#options = options;
   }
 

@@ -196,10 +196,8 @@ export class Supervisor {
       findDisk,
       kill: (reason) => this.#die(reason),
     });
-    let asked = false;
     const heed = () => {
-      if (!swarm.asksToStop(claim.epoch) || this.#ending || asked) return;
-      asked = true;
+      if (!swarm.asksToStop(claim.epoch) || this.#ending || !this.#plannedEnd.done) return;
       log.info('asked to stop: a standby takes over');
       this.#plannedEnd.begin(askedFlushMs);
     };

@@ -4,7 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { run } from '../../../src/lib/exec.ts';
 import { fingerprint, fingerprintFiles } from '../../lab/tool/fingerprint.ts';
 import { suite } from '../../lab/tool/tree.ts';
-import { ownMounts } from '../own-mounts.ts';
+import { inOwnMounts } from '../own-mounts.ts';
 
 const here = import.meta.dirname;
 const cache = resolve(here, '../../../.lab/cache');
@@ -23,14 +23,9 @@ export async function ganeshaTree(): Promise<string> {
   const partial = `${done}.partial`;
   await rm(partial, { recursive: true, force: true });
   await mkdir(cache, { recursive: true });
-  const own = ['--mount', '--pid', '--fork', '--kill-child'];
-  await run(
-    'unshare',
-    [...own, 'sh', ownMounts, partial, 'sh', script, partial, join(cache, 'debs-ganesha'), suite, image],
-    {
-      timeoutMs: 600_000,
-    },
-  );
+  const build = ['sh', script, partial, join(cache, 'debs-ganesha'), suite, image];
+  const [program, ...args] = inOwnMounts(partial, ['--pid', '--fork', '--kill-child'], build);
+  await run(program, args, { timeoutMs: 600_000 });
   await rename(partial, done);
   return done;
 }
@@ -44,18 +39,6 @@ export function ganeshaCommand(options: {
 }): [string, ...string[]] {
   const { tree, host, exportRoot, runDir } = options;
   const script = join(here, 'run-ganesha.sh');
-  const own = ['--mount', '--propagation', 'slave', '--uts'];
-  return [
-    'unshare',
-    ...own,
-    'sh',
-    ownMounts,
-    dirname(exportRoot),
-    'sh',
-    script,
-    tree,
-    host,
-    exportRoot,
-    runDir,
-  ];
+  const command = ['sh', script, tree, host, exportRoot, runDir];
+  return inOwnMounts(dirname(exportRoot), ['--propagation', 'slave', '--uts'], command);
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { isPlaceholder } from '../../../src/vdvs/node/mountinfo.ts';
 import { placeholderFile } from '../../../src/vdvs/node/placeholder.ts';
-import { ownMounts } from '../own-mounts.ts';
+import { inOwnMounts } from '../own-mounts.ts';
 import { startFakeEngine } from '../swarm/fake-engine.ts';
 import { loopsIn, mountsIn } from './clear-host.ts';
 import {
@@ -293,9 +293,9 @@ describe('a volume whose containers run before its disk is there', () => {
   const startContainer = async (path: string) => {
     const inside = join(world.dir, 'inside');
     const script = 'mkdir "$2" && mount --bind "$1" "$2" && touch "$2.there" && exec sleep 600';
-    const own = ['-m', '--propagation', 'slave', 'sh', ownMounts, world.dir];
-    const args = [...own, 'sh', '-c', script, 'sh', path, inside];
-    const container = spawn('unshare', args, { stdio: 'ignore' });
+    const command = ['sh', '-c', script, 'sh', path, inside];
+    const [program, ...args] = inOwnMounts(world.dir, ['--propagation', 'slave'], command);
+    const container = spawn(program, args, { stdio: 'ignore' });
     const ended = once(container, 'exit');
     const end = async () => {
       container.kill('SIGKILL');

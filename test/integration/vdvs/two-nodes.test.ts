@@ -13,7 +13,7 @@ import {
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ownMounts } from '../own-mounts.ts';
+import { inOwnMounts } from '../own-mounts.ts';
 import { startFakeEngine } from '../swarm/fake-engine.ts';
 import { loopsIn, mountsIn } from './clear-host.ts';
 import { leaseMs, listing, showLogs, startWorld, until, type World, writeDurably } from './world.ts';
@@ -351,9 +351,8 @@ describe('block volumes on two nodes, with real processes, disks and etcd', () =
   /** A process that writes through the mount in a name space of its own, as a container does. */
   const startWriter = async (folder: string) => {
     const loop = 'while echo x >>"$1/written" && sync "$1/written"; do sleep 0.05; done';
-    const writer = spawn('unshare', ['-m', 'sh', ownMounts, world.dir, 'sh', '-c', loop, 'sh', folder], {
-      stdio: 'ignore',
-    });
+    const [program, ...args] = inOwnMounts(world.dir, [], ['sh', '-c', loop, 'sh', folder]);
+    const writer = spawn(program, args, { stdio: 'ignore' });
     await until('the writer', () => listing(folder).includes('written'));
     return { pid: writer.pid, ended: once(writer, 'exit') };
   };
