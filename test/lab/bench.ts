@@ -130,7 +130,7 @@ const measures: Readonly<Record<string, Measure>> = {
   container: event('file-server', 'container of the server killed', 0, 5_000),
   cut: event('cut', 'host of the server cut off for 15 s', 15_000, 12_000, 8_000),
   freeze: event('freeze', 'host of the server frozen for 20 s', 20_000, 12_000, 8_000),
-  drain: event('drain', 'node of the server drained for 10 s', 10_000, 2_000),
+  drain: event('drain', 'node of the server drained for 25 s', 25_000, 2_000),
   client,
   move: event('move', 'vfile volume move', 0, 2_000),
 };

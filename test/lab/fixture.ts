@@ -67,7 +67,8 @@ export async function whole(
       seen.votes = true;
       return { done: true, value: undefined };
     },
-    { what: 'the whole lab', timeoutMs, everyMs: 500 },
+    // Each look asks every engine for everything: more often, it would take the processor from those that are on their way.
+    { what: 'the whole lab', timeoutMs, everyMs: 2_000 },
   );
 }
 
@@ -84,7 +85,7 @@ export async function inspect(
 async function reachStatus<T>(
   { lab, host, volume }: { readonly lab: Lab; readonly host: string; readonly volume: string },
   look: (status: Record<string, unknown>) => T | undefined,
-  how: { readonly what: string; readonly timeoutMs: number },
+  how: { readonly what: string; readonly timeoutMs: number; readonly everyMs?: number },
   blame: (status: Record<string, unknown>) => unknown = (status) => status,
 ): Promise<T> {
   return await waitFor(
@@ -94,7 +95,7 @@ async function reachStatus<T>(
       if (value !== undefined) return { done: true, value };
       return { done: false, reason: JSON.stringify(blame(status)) };
     },
-    { ...how, everyMs: 250 },
+    { everyMs: 250, ...how },
   );
 }
 
@@ -118,6 +119,7 @@ export async function reachStandby(lab: Lab, host: string, volume: string): Prom
   await reachStatus({ lab, host, volume }, (status) => status['Standby node'], {
     what: `a standby for ${volume}`,
     timeoutMs: 90_000,
+    everyMs: 1_000,
   });
 }
 

@@ -82,7 +82,7 @@ export async function playRound(
   const { lab, volume, clients, say, signal } = stage;
   const { kind, target, holdMs, number } = round;
   await sleep(round.calmMs, undefined, { signal });
-  await whole(lab, recoveryMs, { lookAgain: true });
+  await whole(lab, recoveryMs, { lookAgain: isOutage(kind) });
   const [asker = 'node1'] = lab.hostNames;
   const server = await serverHost(lab, asker, volume);
   const host = 'host' in target ? target.host : server;
