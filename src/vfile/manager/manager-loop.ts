@@ -177,7 +177,7 @@ export class ManagerLoop {
     const [swarmNodes, service, lastTasks] = await Promise.all([
       this.#view.nodes(deciding),
       fresh ? this.#view.serviceOf(name, true) : last,
-      last ? this.#tasks(last, deciding, used) : [],
+      last ? this.#tasks(last, before, deciding) : [],
     ]);
     const tasks =
       deciding && service && service.id !== last?.id ? await this.#view.tasks(service.id) : lastTasks;
@@ -209,9 +209,14 @@ export class ManagerLoop {
   }
 
   /** A service's tasks as far as they matter: while a server serves only a standby does, and only roughly. */
-  async #tasks(service: ServiceState, deciding: boolean, used: boolean): Promise<readonly TaskState[]> {
+  async #tasks(
+    service: ServiceState,
+    { mounts, server }: VolumeRecords,
+    deciding: boolean,
+  ): Promise<readonly TaskState[]> {
     if (deciding) return this.#view.tasks(service.id);
-    return used && service.replicas > 1 ? this.#view.standbyTasks(service.id) : [];
+    if (mounts.length === 0 || service.replicas < 2) return [];
+    return this.#view.standbyTasks(service.id, server?.value.epoch);
   }
 
   #aliveNodes(): Map<string, NodeRecord> {

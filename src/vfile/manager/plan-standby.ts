@@ -4,8 +4,10 @@ import { admits, placeServer, unfitFor } from './place-server.ts';
 
 /** At most one change of the number of tasks in this time: nodes that come and go must not have it follow them. */
 const scaleEveryMs = 30_000;
-/** A standby that was ordered is looked for this often, so that users are soon told of it. */
+/** A standby that is not there is looked for this often, so that users are soon told of it: it comes and goes unseen by etcd. */
 const lookForItMs = 2_000;
+/** So often when it has not come `scaleEveryMs` after the last change: there may be no second node for long. */
+const lookForLateMs = 10_000;
 
 /** Whether a second task may wait for the volume's disk: only where its mount does not keep the container from starting. */
 export function standbyWanted({ settings, status }: Pick<Observed, 'settings' | 'status'>): boolean {
@@ -80,5 +82,7 @@ export function planStandby(o: Observed, server: ServerRecord): Plan | undefined
       room ? 'letting the standby run elsewhere' : 'no node can run a standby',
     );
   }
-  return standbyOf(o) || now >= scaledAt + scaleEveryMs ? undefined : later(lookForItMs);
+  if (standbyOf(o)) return undefined;
+  const changedAt = Math.max(memory.served?.since ?? now, scaledAt);
+  return later(now < changedAt + scaleEveryMs ? lookForItMs : lookForLateMs);
 }

@@ -11,6 +11,13 @@ const roundMs = 60_000;
 /** How old the tasks of a service that serves may be: with a standby among them, and while one is expected. */
 const standbyMs = { there: 30_000, expected: 1_500 } as const;
 
+/** The tasks of one service, as of the server of one epoch. */
+interface StandbyTasks {
+  readonly epoch: number | undefined;
+  readonly read: CachedRead<TaskState[]>;
+  maxAgeMs: number;
+}
+
 /** This cluster's services and nodes as the manager needs them: few calls however many volumes there are. */
 export class SwarmView {
   readonly #swarm: Swarm;
@@ -18,8 +25,9 @@ export class SwarmView {
   readonly #clock: Clock;
   readonly #nodes: CachedRead<SwarmNode[]>;
   readonly #services: CachedRead<Map<string, ServiceState[]>>;
+  /** Tasks of the services that serve and have a standby, or will have one, by service. */
+  readonly #standbys = new Map<string, StandbyTasks>();
   /** Volumes whose service was read singly, or changed by us, since the list of all was read. */
-  readonly #standbys = new Map<string, { readonly read: CachedRead<TaskState[]>; maxAgeMs: number }>();
   readonly #newer = new Map<string, { readonly service: ServiceState | undefined }>();
 
   constructor(options: { readonly swarm: Swarm; readonly clusterId: string; readonly clock: Clock }) {
@@ -77,16 +85,18 @@ export class SwarmView {
     return this.#swarm.tasks(serviceId);
   }
 
-  /** The tasks of a service that serves and has a standby, or will have one; may be a little old. */
-  async standbyTasks(serviceId: string): Promise<TaskState[]> {
+  /**
+   * The tasks of a service that serves and has a standby, or will have one; may be a little old.
+   * @param epoch of the server: what was read while another one served is of no use, its standby may be the server now.
+   */
+  async standbyTasks(serviceId: string, epoch: number | undefined): Promise<TaskState[]> {
     const known = this.#standbys.get(serviceId);
-    const read = known?.read ?? new CachedRead({ clock: this.#clock, fetch: () => this.tasks(serviceId) });
-    const tasks = await read.read(known?.maxAgeMs ?? standbyMs.expected);
+    const current = known?.epoch === epoch ? known : undefined;
+    const read = current?.read ?? new CachedRead({ clock: this.#clock, fetch: () => this.tasks(serviceId) });
+    const tasks = await read.read(current?.maxAgeMs ?? standbyMs.expected);
     const running = tasks.filter(({ desired, state }) => desired === 'running' && state === 'running');
-    this.#standbys.set(serviceId, {
-      read,
-      maxAgeMs: running.length > 1 ? standbyMs.there : standbyMs.expected,
-    });
+    const maxAgeMs = running.length > 1 ? standbyMs.there : standbyMs.expected;
+    this.#standbys.set(serviceId, { epoch, read, maxAgeMs });
     return tasks;
   }
 

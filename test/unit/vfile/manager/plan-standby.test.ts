@@ -84,7 +84,25 @@ describe('the standby of a volume that is served', () => {
     [
       'is waited for while Swarm has a node for it',
       { ...withStandby, tasks: [task('t1'), pending] },
-      'Mounted: done',
+      'Mounted: done for 2000',
+    ],
+    [
+      'comes again after a failover: soon seen, although the number of tasks was changed long ago',
+      {
+        ...withStandby,
+        tasks: [task('t1'), task('t2', { nodeId: 'n2', state: 'preparing' })],
+        memory: { served: { epoch: 3, since: now - 29_000 }, scaledAt: now - 600_000 },
+      },
+      'Mounted: done for 2000',
+    ],
+    [
+      'has not come for long: looked for less often',
+      {
+        ...withStandby,
+        tasks: [task('t1'), task('t2', { nodeId: 'n2', state: 'preparing' })],
+        memory: { served: { epoch: 3, since: now - 30_000 }, scaledAt: now - 600_000 },
+      },
+      'Mounted: done for 10000',
     ],
     [
       'is given up while no node is fit: Swarm would show a task that waits for ever',
@@ -114,7 +132,7 @@ describe('the standby of a volume that is served', () => {
     [
       'that runs is never taken back: Swarm might stop the server',
       { ...withStandby, settings: { ...settings, standby: false }, nodes: [node('n1'), dead('n2')] },
-      'Mounted: done',
+      'Mounted: done for 2000',
     ],
     [
       'ends with the server when nobody uses the volume',

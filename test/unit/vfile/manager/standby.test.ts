@@ -94,6 +94,18 @@ describe('a cluster with standbys', () => {
       expect(c.steps('shared')).not.toContain('replaceTask');
     });
 
+    it('the next standby is seen soon after a failover, however long ago the number of tasks was changed', async () => {
+      const { first, second } = await pair();
+      await c.clock.advance(45_000);
+      c.swarm.updateNode(first, { availability: 'drain' });
+      await servedBy((node) => node === second);
+      const shown = async () => {
+        const standby = (await c.status('shared'))?.standby?.node;
+        return standby !== undefined && standby !== second;
+      };
+      expect(await c.until('the next standby is shown', shown)).toBeLessThan(8_000);
+    });
+
     it('drain: the standby takes over at once', async () => {
       const { first, second } = await pair();
       c.swarm.updateNode(first, { availability: 'drain' });
