@@ -19,6 +19,7 @@ import { createDockerPlugins } from '../../swarm/docker-plugins.ts';
 import { createDockerSwarm } from '../../swarm/docker-swarm.ts';
 import { vfileKeys } from '../../vfile/keys.ts';
 import type { Serving } from '../../vfile/node/decide-target.ts';
+import { KeptWriters } from '../../vfile/node/kept-writers.ts';
 import { createKnownDriver } from '../../vfile/node/known-driver.ts';
 import { createLocalNodeSource } from '../../vfile/node/local-node.ts';
 import { readMountTable } from '../../vfile/node/mount-table.ts';
@@ -78,8 +79,10 @@ export async function runVfilePlugin(socket: EarlySocket): Promise<void> {
   };
   const resumedSlot: NodeParts['resumedSlot'] = { resumed: () => undefined };
   const parking = createParking({ log });
+  const writer = new KeptWriters();
+  writer.prepare();
   const retargeter = createRetargeter({
-    transports: createTransports({ run, switches: join(sysfs, 'kernel/sunrpc/xprt-switches') }),
+    transports: createTransports({ writer, switches: join(sysfs, 'kernel/sunrpc/xprt-switches') }),
     parking,
     serving: (volume) => servingSlot.serving(volume),
     nfsNull,

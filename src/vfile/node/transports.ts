@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { isIPv4 } from 'node:net';
 import { join } from 'node:path';
 import { VolumeError } from '../../lib/errors.ts';
-import type { Run } from '../../lib/exec.ts';
+import type { FileWriter } from './kept-writers.ts';
 
 /** A TCP transport of the kernel's RPC client. */
 export interface Transport {
@@ -59,11 +59,11 @@ async function readAttribute(path: string): Promise<string | undefined> {
 /**
  * Transports under `/sys/kernel/sunrpc/xprt-switches` (Linux 5.14 and newer).
  *
- * A write takes the transport's lock and waits for as long as a connect is pending. It is done by a child process: in
+ * A write takes the transport's lock and waits for as long as a connect is pending. It is done by another process: in
  * this one it would take a thread of the event loop's small pool for that time, and nobody could call it off.
  */
-export function createTransports(parts: { run: Run; switches: string }): Transports {
-  const { run, switches } = parts;
+export function createTransports(parts: { writer: FileWriter; switches: string }): Transports {
+  const { writer, switches } = parts;
 
   const list = async (directory: string): Promise<string[]> => {
     try {
@@ -113,7 +113,7 @@ export function createTransports(parts: { run: Run; switches: string }): Transpo
       if ((await readAttribute(path)) === undefined) {
         throw new VolumeError('not_found', `transport ${id} is gone`);
       }
-      await run('tee', [path], { input: address, timeoutMs, ...(signal ? { signal } : {}) });
+      await writer.write(path, address, { timeoutMs, ...(signal ? { signal } : {}) });
       const now = (await readAttribute(path))?.trim();
       if (now === undefined) throw new VolumeError('not_found', `transport ${id} is gone`);
       if (now !== address) {

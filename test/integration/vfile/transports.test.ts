@@ -4,18 +4,23 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { run } from '../../../src/lib/exec.ts';
+import { KeptWriters } from '../../../src/vfile/node/kept-writers.ts';
 import { createTransports } from '../../../src/vfile/node/transports.ts';
 
 const id = 'switch-1/xprt-2-tcp';
 
 describe('transports in sysfs', () => {
   let switches: string;
+  let writer: KeptWriters;
   beforeEach(() => {
+    writer = new KeptWriters();
     switches = mkdtempSync(join(tmpdir(), 'vfile-switches-'));
     transport(id, { dstaddr: '10.0.0.1\n', xprt_info: 'src_port=812\ndst_port=20490\n' });
   });
-  afterEach(() => rmSync(switches, { recursive: true }));
+  afterEach(() => {
+    writer.end();
+    rmSync(switches, { recursive: true });
+  });
 
   function transport(name: string, files: { dstaddr: string; xprt_info: string; xprt_state?: string }): void {
     mkdirSync(join(switches, name), { recursive: true });
@@ -23,7 +28,13 @@ describe('transports in sysfs', () => {
       writeFileSync(join(switches, name, file), text);
     }
   }
-  const subject = () => createTransports({ run, switches });
+  /** Process IDs of the writers. */
+  const children = (): number[] =>
+    execFileSync('ps', ['--ppid', String(process.pid), '-o', 'pid=,comm='], { encoding: 'utf8' })
+      .split('\n')
+      .filter((line) => line.endsWith('mawk'))
+      .map((line) => Number.parseInt(line, 10));
+  const subject = () => createTransports({ writer, switches });
 
   it('are found with address, port and whether they are connected; other kinds are left out', async () => {
     transport('switch-3/xprt-9-tcp', {
@@ -41,12 +52,43 @@ describe('transports in sysfs', () => {
   });
 
   it('are none on a kernel without them', async () => {
-    expect(await createTransports({ run, switches: join(switches, 'missing') }).scan()).toEqual([]);
+    expect(await createTransports({ writer, switches: join(switches, 'missing') }).scan()).toEqual([]);
   });
 
   it('take another address', async () => {
     await subject().aim(id, '10.0.0.2', { timeoutMs: 5_000 });
     expect(await subject().read(id)).toMatchObject({ address: '10.0.0.2' });
+  });
+
+  it('are written by processes that wait for work: none is started for it', async () => {
+    await expect.poll(children).toEqual([]);
+    writer.prepare();
+    const before = children();
+    expect(before).toHaveLength(2);
+    for (const last of ['2', '3', '4']) await subject().aim(id, `10.0.0.${last}`, { timeoutMs: 5_000 });
+    expect(await subject().read(id)).toMatchObject({ address: '10.0.0.4' });
+    expect(children()).toEqual(before);
+  });
+
+  it('are written all the same when those that waited were killed', async () => {
+    writer.prepare();
+    const before = children();
+    for (const pid of before) process.kill(pid, 'SIGKILL');
+    await expect.poll(() => children().filter((pid) => before.includes(pid))).toEqual([]);
+    await subject().aim(id, '10.0.0.2', { timeoutMs: 5_000 });
+    expect(await subject().read(id)).toMatchObject({ address: '10.0.0.2' });
+  });
+
+  it('that refuse a value say why, and take the next', async () => {
+    rmSync(join(switches, id, 'dstaddr'));
+    mkdirSync(join(switches, id, 'dstaddr'));
+    await expect(subject().aim(id, '10.0.0.2', { timeoutMs: 5_000 })).rejects.toThrow(
+      /10\.0\.0\.2.*directory/i,
+    );
+    rmSync(join(switches, id, 'dstaddr'), { recursive: true });
+    writeFileSync(join(switches, id, 'dstaddr'), '10.0.0.1\n');
+    await subject().aim(id, '10.0.0.3', { timeoutMs: 5_000 });
+    expect(await subject().read(id)).toMatchObject({ address: '10.0.0.3' });
   });
 
   it('that are gone say so', async () => {
@@ -70,7 +112,7 @@ describe('transports in sysfs', () => {
       const fifo = join(switches, 'fifo');
       execFileSync('mkfifo', [fifo]);
       slow = createTransports({
-        run: (file, _args, options) => run(file, [fifo], options),
+        writer: { write: (_path, value, options) => writer.write(fifo, value, options) },
         switches,
       });
     });

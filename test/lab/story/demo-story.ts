@@ -74,8 +74,10 @@ async function losePower(lab: Lab, tell: Narrator, writers: WriterService): Prom
   tell.act(`The power of ${server}, which serves the volume, is cut`);
   const cutAt = Date.now();
   await lab.kill(server);
+  // Until then the server may still have answered.
+  const offAt = Date.now();
   tell.say(`${server} is off`);
-  const first = await Promise.all(survivors.map((host) => clients.firstAckAfter(host, cutAt, slow)));
+  const first = await Promise.all(survivors.map((host) => clients.firstAckAfter(host, offAt, slow)));
   const toFirst = Math.min(...first) - cutAt;
   const toAll = Math.max(...first) - cutAt;
   tell.say(`a survivor writes again ${seconds(toFirst)} after the cut, both do after ${seconds(toAll)}`);
