@@ -39,7 +39,7 @@ async function main(): Promise<void> {
     await lab.up({ nodes, managers: nodes, bare: false });
     await whole(lab);
     tell.act('Stress');
-    const parts = stressParts(nodes, files).filter(({ mode }) => only.includes(mode));
+    const parts = stressParts(lab.hostNames, files).filter(({ mode }) => only.includes(mode));
     const results = await runStress(lab, parts, ({ fstype, mode, host, ms, said }) =>
       tell.say(`${fstype} ${mode} on ${host}: ${said} (${seconds(ms)})`),
     );

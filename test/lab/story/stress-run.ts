@@ -4,10 +4,9 @@ import { createVolume, image, removeVolume } from '../fixture.ts';
 import type { Lab } from '../tool/lab.ts';
 import { volumeMount } from './volume-mount.ts';
 
-/** One program of `stress.pl`, on how many hosts at once. */
+/** One program of `stress.pl`, on all hosts at once. */
 export interface StressPart {
   readonly mode: 'open' | 'random' | 'many' | 'sparse';
-  readonly hosts: number;
   /** The program's own arguments. */
   readonly args: readonly string[];
   /** ms after which it counts as hung. */
@@ -24,21 +23,22 @@ export interface StressResult {
   readonly right: boolean;
 }
 
-/** The usual programs. @param files how many in one directory. */
-export function stressParts(hosts: number, files: number): StressPart[] {
+/** The usual programs. @param files how many in one directory, at least. */
+export function stressParts(hosts: readonly string[], files: number): StressPart[] {
+  const share = Math.ceil(files / hosts.length);
   return [
-    { mode: 'open', hosts, args: ['30', '8'], timeoutMs: 180_000 },
-    { mode: 'random', hosts, args: ['60', '1'], timeoutMs: 240_000 },
-    { mode: 'sparse', hosts, args: ['20000000000'], timeoutMs: 120_000 },
+    { mode: 'open', args: ['30', '8'], timeoutMs: 180_000 },
+    { mode: 'random', args: ['60', '1'], timeoutMs: 240_000 },
+    { mode: 'sparse', args: ['20000000000'], timeoutMs: 120_000 },
     // Each of so many files is on the disk when its client is told.
-    { mode: 'many', hosts: 1, args: [String(files)], timeoutMs: 60_000 + files * 50 },
+    { mode: 'many', args: [String(share), '8', hosts.join()], timeoutMs: 120_000 + files * 50 },
   ];
 }
 
 async function runPart(lab: Lab, volume: string, fstype: string, part: StressPart): Promise<StressResult[]> {
   const { mode, args, timeoutMs } = part;
   return await Promise.all(
-    lab.hostNames.slice(0, part.hosts).map(async (host) => {
+    lab.hostNames.map(async (host) => {
       await copyFile(join(import.meta.dirname, 'stress.pl'), join(lab.host(host).shared, 'stress.pl'));
       const began = performance.now();
       const command = [

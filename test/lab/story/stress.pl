@@ -5,7 +5,8 @@
 #   stress.pl open VOLUME NAME SECONDS PROCESSES   opens and closes one file in parallel; a call that hangs is a fault
 #   stress.pl random VOLUME NAME SECONDS SEED      random writes, truncations and extensions of one file, in turns under a
 #                                                  lock; each turn proves that the file is what the last one left, byte by byte
-#   stress.pl many VOLUME NAME COUNT               so many files in one directory: made, listed, removed
+#   stress.pl many VOLUME NAME COUNT PROCESSES NAMES   so many files of each of NAMES (with commas) in one directory: made by
+#                                                  so many processes on each, listed by all when all are made, removed
 #   stress.pl sparse VOLUME NAME BYTES             a file so large with little in it: written, read, cut
 use strict;
 use warnings;
@@ -13,6 +14,8 @@ use Fcntl qw(:DEFAULT :seek);
 use IO::Handle;
 
 my ($mode, $volume, $name, @rest) = @ARGV;
+# s for which the slowest host is waited for.
+my $patience = 3_600;
 # A fault may be found in a child, so it ends the process and the parent passes it on.
 sub fault { print "FAULT $mode on $name: ", @_, "\n"; exit 1 }
 sub done { print "done ", @_, "\n"; exit 0 }
@@ -22,28 +25,39 @@ sub open_and_close {
   my ($seconds, $processes) = @_;
   my $file = "$volume/open.shared";
   my $end = time + $seconds;
+  in_parallel($processes, sub {
+    my ($number) = @_;
+    alarm($seconds + 60);
+    for (my $round = 0; time < $end; $round++) {
+      my $flags = ($round + $number) % 3 == 0 ? O_RDONLY : O_RDWR;
+      sysopen(my $handle, $file, $flags | O_CREAT) or fault("open: $!");
+      if ($round % 4 == 0 && $flags == O_RDWR) {
+        sysseek($handle, 64 * $number, SEEK_SET);
+        syswrite($handle, sprintf("%-63s\n", "$name $number $round")) == 64 or fault("write: $!");
+      } else { defined sysread($handle, my $text, 64) or fault("read: $!") }
+      close $handle or fault("close: $!");
+    }
+  });
+  done("$processes processes opened and closed one file for $seconds s");
+}
+
+# Runs so many processes at once, each with its number; a fault of one is a fault of all.
+sub in_parallel {
+  my ($processes, $work) = @_;
   my @children = map {
     my $number = $_;
     my $child = fork // fault("fork: $!");
-    if ($child == 0) {
-      alarm($seconds + 60);
-      for (my $round = 0; time < $end; $round++) {
-        my $flags = ($round + $number) % 3 == 0 ? O_RDONLY : O_RDWR;
-        sysopen(my $handle, $file, $flags | O_CREAT) or fault("open: $!");
-        if ($round % 4 == 0 && $flags == O_RDWR) {
-          sysseek($handle, 64 * $number, SEEK_SET);
-          syswrite($handle, sprintf("%-63s\n", "$name $number $round")) == 64 or fault("write: $!");
-        } else { defined sysread($handle, my $text, 64) or fault("read: $!") }
-        close $handle or fault("close: $!");
-      }
-      exit 0;
-    }
+    if ($child == 0) { $work->($number); exit 0 }
     $child;
   } 1 .. $processes;
   my @bad;
   for my $child (@children) { waitpid($child, 0); push @bad, $? & 127 ? "signal " . ($? & 127) : $? >> 8 if $?; }
   fault("a process hung or failed: @bad") if @bad;
-  done("$processes processes opened and closed one file for $seconds s");
+}
+
+sub locked {
+  my ($handle, $kind) = @_;
+  fcntl($handle, $kind == F_WRLCK ? F_SETLKW : F_SETLK, pack('s s x4 q q i x4', $kind, SEEK_SET, 0, 0, 0)) or fault("lock: $!");
 }
 
 # Order and value of each word count, so that what was moved or left out shows.
@@ -86,8 +100,7 @@ sub at_random {
   my $turns = 0;
   for (; time < $end; $turns++) {
     sysopen(my $sums, "$volume/random.sums", O_RDWR | O_CREAT) or fault("open: $!");
-    my ($lock, $unlock) = map { pack('s s x4 q q i x4', $_, SEEK_SET, 0, 0, 0) } F_WRLCK, F_UNLCK;
-    fcntl($sums, F_SETLKW, $lock) or fault("lock: $!");
+    locked($sums, F_WRLCK);
     sysopen(my $data, "$volume/random.data", O_RDWR | O_CREAT) or fault("open: $!");
     my $content = slurp($data);
     my ($turn, $length, $sum, $who) = split ' ', slurp($sums) || "0 0 0 nobody";
@@ -99,7 +112,7 @@ sub at_random {
     my $line = sprintf("%-95s\n", join(' ', $turn + 1, length $model, sum($model), $name));
     sysseek($sums, 0, SEEK_SET);
     syswrite($sums, $line) == 96 && $sums->sync or fault("write: $!");
-    fcntl($sums, F_SETLK, $unlock) or fault("unlock: $!");
+    locked($sums, F_UNLCK);
   }
   done("$turns turns of random changes");
 }
@@ -113,21 +126,53 @@ sub listed {
   return scalar keys %seen;
 }
 
-sub many {
-  my ($count) = @_;
-  my $folder = "$volume/many.$name";
-  mkdir $folder or fault("mkdir: $!");
-  for my $number (1 .. $count) {
-    sysopen(my $file, "$folder/file-$number", O_WRONLY | O_CREAT | O_EXCL) or fault("make $number: $!");
-    close $file or fault("close: $!");
+# Waits until all of @names have got as far as this: each notes it in one file, which a lock makes all see as it is.
+sub all_together {
+  my ($step, @names) = @_;
+  my $end = time + $patience;
+  sysopen(my $steps, "$volume/many.steps", O_RDWR | O_CREAT | O_APPEND) or fault("open: $!");
+  locked($steps, F_WRLCK);
+  syswrite($steps, "$step $name\n") or fault("write: $!");
+  for (;;) {
+    my %there = map { $_ => 1 } grep { /^$step / } split /\n/, slurp($steps);
+    locked($steps, F_UNLCK);
+    my @missing = grep { !$there{"$step $_"} } @names;
+    return if !@missing;
+    fault("$step: waited $patience s for @missing") if time > $end;
+    sleep 1;
+    locked($steps, F_WRLCK);
   }
-  my $found = listed($folder);
-  fault("$found of $count files are listed") if $found != $count;
-  for my $number (1 .. $count) { unlink("$folder/file-$number") or fault("remove $number: $!") }
+}
+
+sub many {
+  my ($count, $processes, $all) = @_;
+  my @names = split /,/, $all;
+  my $folder = "$volume/many.shared";
+  mkdir $folder or $!{EEXIST} or fault("mkdir: $!");
+  my $each = sub {
+    my ($work) = @_;
+    in_parallel($processes, sub {
+      my ($first) = @_;
+      for (my $number = $first; $number <= $count; $number += $processes) { $work->($number, "$folder/$name-$number") }
+    });
+  };
+  $each->(sub {
+    my ($number, $path) = @_;
+    sysopen(my $file, $path, O_WRONLY | O_CREAT | O_EXCL) or fault("make $number: $!");
+    close $file or fault("close: $!");
+  });
+  all_together('made', @names);
+  my ($found, $wanted) = (listed($folder), $count * @names);
+  fault("$found of $wanted files are listed") if $found != $wanted;
+  all_together('listed', @names);
+  $each->(sub { unlink($_[1]) or fault("remove $_[0]: $!") });
+  all_together('removed', @names);
   $found = listed($folder);
   fault("$found files are listed after all were removed") if $found != 0;
-  rmdir $folder or fault("rmdir: $!");
-  done("$count files in one directory made, listed and removed");
+  all_together('empty', @names);
+  # The others may still look at the steps, but at the folder no more.
+  $name ne $names[0] or rmdir $folder or fault("rmdir: $!");
+  done("$count of $wanted files in one directory made, all listed, removed");
 }
 
 sub sparse {
