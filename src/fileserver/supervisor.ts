@@ -1,3 +1,4 @@
+import { followAll } from '../etcd/follow-all.ts';
 import type { Mirror } from '../etcd/mirror.ts';
 import type { Lease, Store } from '../etcd/store.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -156,7 +157,7 @@ export class Supervisor {
     const { claiming } = (await files.attached())
       ? { claiming: this.#claim(sight, leases, this.#stopping.signal) }
       : await this.#standBy(sight, leases);
-    const onSwarmChange = followBoth(volume, nodes);
+    const onSwarmChange = followAll(volume, nodes);
     // What the disk needs is done meanwhile: clients wait. A server that finds the wrong disk gives the claim back.
     const [, { address, lease, claim }] = await Promise.all([
       synced.then(() => this.#prepare(volume)),
@@ -291,7 +292,7 @@ export class Supervisor {
     const { spare } = this.#at(volume, address);
     const ready = () => spare.prepare(swarm.mayMount());
     ready();
-    const unfollow = followBoth(volume, nodes)(ready);
+    const unfollow = followAll(volume, nodes)(ready);
     const sight: Sight = { ...before, known: address };
     const early = new EarlyClaim<Claimed>({
       claim: (own, calledOff) => this.#claim(sight, own, AbortSignal.any([calledOff, signal])),
@@ -393,14 +394,4 @@ export class Supervisor {
       signal: this.#stopping.signal,
     });
   }
-}
-
-/** Calls back after each change of either, until the answer's answer is called. */
-function followBoth(one: Mirror, other: Mirror): (callback: () => void) => () => void {
-  return (callback) => {
-    const stops = [one.onChange(callback), other.onChange(callback)];
-    return () => {
-      for (const stop of stops) stop();
-    };
-  };
 }

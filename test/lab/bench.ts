@@ -6,6 +6,7 @@ import { installMissing } from '../install-missing.mjs';
 import { whole } from './fixture.ts';
 import { type BlockSeries, blockFigures } from './story/bench-block.ts';
 import { eventStalls } from './story/bench-events.ts';
+import { programStarts } from './story/bench-hosts.ts';
 import { coldMounts, warmMounts } from './story/bench-mounts.ts';
 import type { EventKind } from './story/chaos-plan.ts';
 import { summarise } from './story/statistics.ts';
@@ -203,6 +204,8 @@ async function main(): Promise<void> {
     if (onHosts.length === 0) return;
     await lab.up({ nodes: 3, managers: 3, bare: false });
     await whole(lab);
+    const { hosts, here } = await programStarts(lab);
+    lines.push(ratio('yardstick: a program starts on a host of the lab, against on this machine', hosts, here));
     for (const name of onHosts) lines.push(...((await measures[name]?.(lab, options, write)) ?? []));
   };
   try {
