@@ -77,9 +77,10 @@ export function renderGanesha(input: GaneshaInput): string {
     `  Lease_Lifetime = ${input.leaseSeconds};`,
     `  Grace_Period = ${input.graceSeconds};`,
     '  Delegations = false;',
-    // A lock that has to wait would be answered with a holder called "ganesha_unknown_owner", which is one byte more than
-    // the Linux client has room for: the application gets EIO (measured: ganesha 9.14, Linux 6.12). Off, the answer names the
-    // real holder, and the client asks again after 1 s, 2 s, ... instead of being called back.
+    // On, a client that waits would be called back when the lock is free. But ganesha 9.14 then lets a second client into a lock
+    // that another one holds (measured with flock on Linux 6.12: after some seconds of waiting it has it too); and it names the
+    // holder "ganesha_unknown_owner", one byte more than that client has room for, so that some programs get EIO. Off, the client
+    // asks again after 1 s, 2 s, 4 s, ...
     '  Blocking_Locks = false;',
     '  Only_Numeric_Owners = true;',
     '  RecoveryBackend = fs_ng;',
