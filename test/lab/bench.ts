@@ -99,6 +99,7 @@ const power: Measure = async (lab, { runs, pause: pauseMs }, say) => {
     times(`${what}, on the survivor that went on first`, series.first, 15_000, 10_000),
     times(`${what}, on the last one`, series.times, 12_000, 8_000),
     times('  the same, of files that must be opened and locked anew', series.opened),
+    elections(series.electionsToo, runs),
     ...lost(series.problems, runs),
   ];
 };
@@ -107,10 +108,11 @@ const event =
   (kind: EventKind, what: string, holdMs: number, mostMs: number, medianMs = mostMs): Measure =>
   async (lab, { runs, pause: pauseMs }, say) => {
     const series = await eventStalls(lab, runs, { kind, on: 'server', holdMs, pauseMs }, say);
-    const { times: values, opened, problems } = series;
+    const { times: values, opened, electionsToo, problems } = series;
     return [
       times(`${what}: longest time without an acknowledged write`, values, mostMs, medianMs),
       times('  the same, of files that must be opened and locked anew', opened),
+      ...(holdMs > 0 ? [elections(electionsToo, runs)] : []),
       ...lost(problems, runs),
     ];
   };
@@ -139,6 +141,12 @@ const measures: Readonly<Record<string, Measure>> = {
 const native: Readonly<Record<string, (runs: number, say: Say) => Promise<Line[]>>> = { block };
 /** What is measured when nothing is chosen; the others take minutes each. */
 const usual = 'block,mounts,processes,power';
+
+/** Runs that etcd was led from the struck host too. */
+function elections(count: number, runs: number): Line {
+  const what = '  runs in which etcd lost its leader with it';
+  return { what, runs, median: String(count), range: '', target: '', met: undefined };
+}
 
 function lost(problems: readonly string[], runs: number): Line[] {
   const value = String(problems.length);
@@ -205,7 +213,9 @@ async function main(): Promise<void> {
     await lab.up({ nodes: 3, managers: 3, bare: false });
     await whole(lab);
     const { hosts, here } = await programStarts(lab);
-    lines.push(ratio('yardstick: a program starts on a host of the lab, against on this machine', hosts, here));
+    lines.push(
+      ratio('yardstick: a program starts on a host of the lab, against on this machine', hosts, here),
+    );
     for (const name of onHosts) lines.push(...((await measures[name]?.(lab, options, write)) ?? []));
   };
   try {

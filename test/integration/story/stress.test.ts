@@ -41,7 +41,12 @@ describe('the stress programs on a local folder', () => {
     expect(both).toEqual(Array(2).fill('0 done 4 processes opened and closed one file for 2 s'));
     const three = await Promise.all(['a', 'b', 'c'].map((name, seed) => run('random', name, [2, seed])));
     for (const one of three) expect(one).toMatch(/^0 done [1-9]\d* turns of random changes$/);
-    expect((await readdir(volume())).sort()).toEqual(['many.steps', 'open.shared', 'random.data', 'random.sums']);
+    expect((await readdir(volume())).sort()).toEqual([
+      'many.steps',
+      'open.shared',
+      'random.data',
+      'random.sums',
+    ]);
   });
 
   it('find a write that was lost', async () => {

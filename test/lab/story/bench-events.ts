@@ -1,6 +1,8 @@
 import { toVolumeError } from '../../../src/lib/errors.ts';
 import { createVolume, reachStandby, removeVolume, serverHost } from '../fixture.ts';
+import { etcdLeader } from '../tool/etcd-leader.ts';
 import type { Lab } from '../tool/lab.ts';
+import { waitFor } from '../tool/wait.ts';
 import { Appender } from './appender.ts';
 import { healAll } from './chaos-events.ts';
 import { type EventKind, isOutage } from './chaos-plan.ts';
@@ -25,7 +27,24 @@ export interface EventSeries {
   readonly opened: number[];
   /** The longest time without a new record of such a client, which waits for the others to give locks back. */
   readonly locked: number[];
+  /** In how many runs etcd was led from the host that was struck: an election comes on top. */
+  electionsToo: number;
   readonly problems: string[];
+}
+
+/**
+ * Whether etcd is led from the server's host even after a while: the manager hands its leadership to another host when that has been
+ * better for some seconds, but not right after it did so before.
+ */
+async function ledFrom(lab: Lab, host: string): Promise<boolean> {
+  return await waitFor(
+    async () => {
+      const leader = await etcdLeader(lab);
+      if (leader !== undefined && leader !== host) return { done: true, value: false };
+      return { done: false, reason: `it is led from ${leader ?? 'nowhere'}` };
+    },
+    { what: `etcd to be led from elsewhere than ${host}`, timeoutMs: 90_000, everyMs: 3_000 },
+  ).catch(() => true);
 }
 
 /** One on each host that appends to a file which it keeps open. */
@@ -98,7 +117,10 @@ export async function eventStalls(
   say: (text: string) => void,
 ): Promise<EventSeries> {
   const hosts = lab.hostNames;
-  const series: EventSeries = { times: [], first: [], opened: [], locked: [], problems: [] };
+  const series: EventSeries = {
+    ...{ times: [], first: [], opened: [], locked: [] },
+    ...{ electionsToo: 0, problems: [] },
+  };
   const clients = new Clients({ lab, volume, hosts, pauseMs });
   const appenders = new Appenders(lab);
   const contacts = new LostContacts();
@@ -117,6 +139,7 @@ export async function eventStalls(
       await reachStandby(lab, 'node1', volume);
       series.problems.push(...(await appenders.start()));
       const server = await serverHost(lab, 'node1', volume);
+      if (isOutage(kind) && on === 'server' && (await ledFrom(lab, server))) series.electionsToo += 1;
       const host = hosts.find((name) => (name === server) === (on === 'server')) ?? server;
       const round = { number, calmMs: calm(kind), kind, target: { host }, holdMs } as const;
       const { result, findings } = await playRound(stage, round);
