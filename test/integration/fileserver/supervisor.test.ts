@@ -1,12 +1,13 @@
 import { readdir, stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Change, Store } from '../../../src/etcd/store.ts';
 import { run } from '../../../src/lib/exec.ts';
 import { nfsNull } from '../../../src/lib/nfs-null.ts';
 import { vfileKeys } from '../../../src/vfile/keys.ts';
 import { type ServerRecord, serverClaimSchema } from '../../../src/vfile/types.ts';
+import { ganeshaTree } from './ganesha-tree.ts';
 import {
   type Bench,
   clientAddress,
@@ -53,6 +54,11 @@ async function followClaim(store: Store, signal: AbortSignal): Promise<(string |
   store.watch(key, revision + 1, { changes, lost: () => undefined }, signal);
   return places;
 }
+
+// Where there is none yet it takes a minute or more: no test's own time.
+beforeAll(async () => {
+  await ganeshaTree();
+}, 660_000);
 
 describe.each(['ext4', 'xfs'] as const)('a file server on %s', (fsType) => {
   let bench: Bench | undefined;
