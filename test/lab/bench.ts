@@ -8,7 +8,7 @@ import { type BlockSeries, blockFigures } from './story/bench-block.ts';
 import { eventStalls } from './story/bench-events.ts';
 import { programStarts } from './story/bench-hosts.ts';
 import { coldMounts, warmMounts } from './story/bench-mounts.ts';
-import type { EventKind } from './story/chaos-plan.ts';
+import { type EventKind, isOutage } from './story/chaos-plan.ts';
 import { summarise } from './story/statistics.ts';
 import { abortWhenInterrupted } from './tool/interrupt.ts';
 import { Lab } from './tool/lab.ts';
@@ -112,7 +112,7 @@ const event =
     return [
       times(`${what}: longest time without an acknowledged write`, values, mostMs, medianMs),
       times('  the same, of files that must be opened and locked anew', opened),
-      ...(holdMs > 0 ? [elections(electionsToo, runs)] : []),
+      ...(isOutage(kind) ? [elections(electionsToo, runs)] : []),
       ...lost(problems, runs),
     ];
   };

@@ -15,7 +15,7 @@ const standbyMs = { there: 30_000, expected: 1_500 } as const;
 interface StandbyTasks {
   readonly epoch: number | undefined;
   readonly read: CachedRead<TaskState[]>;
-  maxAgeMs: number;
+  readonly maxAgeMs: number;
 }
 
 /** This cluster's services and nodes as the manager needs them: few calls however many volumes there are. */

@@ -27,50 +27,50 @@ const program = '{ printf "%s", $2 > $1; if (close($1) != 0) exit 1; print ""; f
 
 /** A process that writes one file after the other. */
 class Writer {
-  readonly child: ChildProcessWithoutNullStreams;
+  readonly #child: ChildProcessWithoutNullStreams;
   #stderr = '';
 
   constructor() {
-    this.child = spawn('mawk', ['-W', 'interactive', '-F', '\t', program], { stdio: 'pipe' });
-    this.child.stdout.setEncoding('utf8');
-    this.child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    this.#child = spawn('mawk', ['-W', 'interactive', '-F', '\t', program], { stdio: 'pipe' });
+    this.#child.stdout.setEncoding('utf8');
+    this.#child.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr = `${this.#stderr}${text}`.slice(-1_000);
     });
     // One that could not be started or has ended is noticed by the next write.
-    for (const source of [this.child, this.child.stdin]) source.on('error', () => undefined);
+    for (const source of [this.#child, this.#child.stdin]) source.on('error', () => undefined);
   }
 
   /** Whether it may be asked to write. */
   get lives(): boolean {
-    return this.child.pid !== undefined && this.child.exitCode === null && this.child.signalCode === null;
+    return this.#child.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
   /** Resolves when it has written. @throws Error an `AbortError` when `signal` is aborted first; it may still write. */
   async write(path: string, value: string, signal: AbortSignal): Promise<void> {
     const over = new AbortController();
     const until = { signal: AbortSignal.any([signal, over.signal]) };
-    const answered = once(this.child.stdout, 'data', until);
-    const ended = once(this.child, 'close', until).then(() => {
+    const answered = once(this.#child.stdout, 'data', until);
+    const ended = once(this.#child, 'close', until).then(() => {
       throw new Error(this.#stderr.trim() || 'the writer has ended');
     });
     const first = Promise.race([answered, ended]);
     // The loser hears that it is over.
     for (const one of [answered, ended]) one.catch(() => undefined);
-    this.child.stdin.write(`${path}\t${value}\n`);
+    this.#child.stdin.write(`${path}\t${value}\n`);
     await first.finally(() => over.abort());
   }
 
   /** Ends it when it has nothing to do. */
   end(): void {
-    this.child.stdin.end();
+    this.#child.stdin.end();
   }
 
   /** Ends it whatever it does; resolves when it is gone. */
   async kill(): Promise<void> {
     if (!this.lives) return;
-    const gone = once(this.child, 'close');
-    this.child.kill('SIGTERM');
-    const order = setTimeout(() => this.child.kill('SIGKILL'), killAfterMs);
+    const gone = once(this.#child, 'close');
+    this.#child.kill('SIGTERM');
+    const order = setTimeout(() => this.#child.kill('SIGKILL'), killAfterMs);
     await gone.finally(() => clearTimeout(order));
   }
 }

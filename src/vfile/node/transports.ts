@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { isIPv4 } from 'node:net';
 import { join } from 'node:path';
 import { VolumeError } from '../../lib/errors.ts';
-import type { FileWriter } from './kept-writers.ts';
+import type { FileWriter, WriteOptions } from './kept-writers.ts';
 
 /** A TCP transport of the kernel's RPC client. */
 export interface Transport {
@@ -27,7 +27,7 @@ export interface Transports {
    * @throws VolumeError `timeout` when the kernel holds the transport's lock for longer than `timeoutMs`, `not_found`
    *   when it is gone, `invalid` for an IPv6 address, `internal` when the kernel shows another address afterwards.
    */
-  aim(id: string, address: string, options: { timeoutMs: number; signal?: AbortSignal }): Promise<void>;
+  aim(id: string, address: string, options: WriteOptions): Promise<void>;
 }
 
 /** `dst_port` of `xprt_info`; `undefined` for a transport that is not connected. */
@@ -101,7 +101,7 @@ export function createTransports(parts: { writer: FileWriter; switches: string }
       return transports.filter((transport) => transport !== undefined);
     },
     read,
-    async aim(id, address, { timeoutMs, signal }) {
+    async aim(id, address, options) {
       if (!isIPv4(address)) {
         // The kernel parses the text into a buffer of an IPv4 address' size: IPv6 leaves the transport without one.
         throw new VolumeError(
@@ -113,7 +113,7 @@ export function createTransports(parts: { writer: FileWriter; switches: string }
       if ((await readAttribute(path)) === undefined) {
         throw new VolumeError('not_found', `transport ${id} is gone`);
       }
-      await writer.write(path, address, { timeoutMs, ...(signal ? { signal } : {}) });
+      await writer.write(path, address, options);
       const now = (await readAttribute(path))?.trim();
       if (now === undefined) throw new VolumeError('not_found', `transport ${id} is gone`);
       if (now !== address) {

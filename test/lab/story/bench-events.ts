@@ -118,8 +118,12 @@ export async function eventStalls(
 ): Promise<EventSeries> {
   const hosts = lab.hostNames;
   const series: EventSeries = {
-    ...{ times: [], first: [], opened: [], locked: [] },
-    ...{ electionsToo: 0, problems: [] },
+    times: [],
+    first: [],
+    opened: [],
+    locked: [],
+    electionsToo: 0,
+    problems: [],
   };
   const clients = new Clients({ lab, volume, hosts, pauseMs });
   const appenders = new Appenders(lab);

@@ -55,7 +55,8 @@ sub in_parallel {
   fault("a process hung or failed: @bad") if @bad;
 }
 
-sub locked {
+# Takes a lock of the whole file, however long that needs, or gives it back.
+sub set_lock {
   my ($handle, $kind) = @_;
   fcntl($handle, $kind == F_WRLCK ? F_SETLKW : F_SETLK, pack('s s x4 q q i x4', $kind, SEEK_SET, 0, 0, 0)) or fault("lock: $!");
 }
@@ -100,7 +101,7 @@ sub at_random {
   my $turns = 0;
   for (; time < $end; $turns++) {
     sysopen(my $sums, "$volume/random.sums", O_RDWR | O_CREAT) or fault("open: $!");
-    locked($sums, F_WRLCK);
+    set_lock($sums, F_WRLCK);
     sysopen(my $data, "$volume/random.data", O_RDWR | O_CREAT) or fault("open: $!");
     my $content = slurp($data);
     my ($turn, $length, $sum, $who) = split ' ', slurp($sums) || "0 0 0 nobody";
@@ -112,7 +113,7 @@ sub at_random {
     my $line = sprintf("%-95s\n", join(' ', $turn + 1, length $model, sum($model), $name));
     sysseek($sums, 0, SEEK_SET);
     syswrite($sums, $line) == 96 && $sums->sync or fault("write: $!");
-    locked($sums, F_UNLCK);
+    set_lock($sums, F_UNLCK);
   }
   done("$turns turns of random changes");
 }
@@ -131,16 +132,16 @@ sub all_together {
   my ($step, @names) = @_;
   my $end = time + $patience;
   sysopen(my $steps, "$volume/many.steps", O_RDWR | O_CREAT | O_APPEND) or fault("open: $!");
-  locked($steps, F_WRLCK);
+  set_lock($steps, F_WRLCK);
   syswrite($steps, "$step $name\n") or fault("write: $!");
   for (;;) {
     my %there = map { $_ => 1 } grep { /^$step / } split /\n/, slurp($steps);
-    locked($steps, F_UNLCK);
+    set_lock($steps, F_UNLCK);
     my @missing = grep { !$there{"$step $_"} } @names;
     return if !@missing;
     fault("$step: waited $patience s for @missing") if time > $end;
     sleep 1;
-    locked($steps, F_WRLCK);
+    set_lock($steps, F_WRLCK);
   }
 }
 
