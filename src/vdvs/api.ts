@@ -38,7 +38,13 @@ export const attachRequestSchema = z.object({
 export const grantSchema = z.object({
   record: volumeRecordSchema,
   epoch: z.number().int().positive(),
-  location: z.object({ kind: z.literal('folder-file'), datastore: z.string(), file: z.string() }),
+  location: z.object({
+    kind: z.literal('folder-file'),
+    datastore: z.string(),
+    file: z.string(),
+    /** A file in the same folder, for a holder to make that has let go of the disk for good and reaches no service. */
+    releaseNote: z.string().optional(),
+  }),
   /** Whether the last holder unmounted cleanly; if not, check the file system before use. */
   clean: z.boolean(),
 });

@@ -11,6 +11,8 @@ export interface BackendUnderTest {
   other: DatastoreBackend;
   read(disk: Disk, offset: number, length: number): Promise<Buffer>;
   write(disk: Disk, offset: number, bytes: Buffer): Promise<void>;
+  /** Makes what an attached host makes to say that it has let go of the disk for good. */
+  release(disk: Disk, epoch: number): Promise<void>;
   /** Names of everything that the datastore holds. */
   contents(): Promise<string[]>;
   /** Takes the datastore away. */
@@ -94,9 +96,9 @@ export function backendContract(name: string, start: () => Promise<BackendUnderT
 
     it('says where an attached disk is, and refuses one that is not there', async () => {
       const disk = makeDisk('a');
-      await expect(under.backend.attach(disk, 'node')).rejects.toMatchObject({ code: 'unavailable' });
+      await expect(under.backend.attach(disk, 'node', 1)).rejects.toMatchObject({ code: 'unavailable' });
       await under.backend.create(disk);
-      expect(await under.backend.attach(disk, 'node')).toHaveProperty('kind');
+      expect(await under.backend.attach(disk, 'node', 1)).toHaveProperty('kind');
       await under.backend.detach(disk, 'node');
       await under.backend.detach(disk, 'node');
     });
@@ -143,7 +145,7 @@ export function backendContract(name: string, start: () => Promise<BackendUnderT
       const source = await under.backend.source(from);
       await expect(under.backend.copy(makeDisk('other'), source)).rejects.toMatchObject({ code: 'exists' });
       await expect(under.backend.source(makeDisk('from'))).rejects.toMatchObject({ code: 'exists' });
-      await expect(under.backend.attach(makeDisk('from'), 'n')).rejects.toMatchObject({ code: 'exists' });
+      await expect(under.backend.attach(makeDisk('from'), 'n', 1)).rejects.toMatchObject({ code: 'exists' });
     });
 
     it.each(['thin', 'zeroedthick', 'eagerzeroedthick'] as const)(
@@ -195,9 +197,9 @@ export function backendContract(name: string, start: () => Promise<BackendUnderT
       await expect(under.backend.takeOver(mine, randomUUID())).rejects.toMatchObject({ code: 'exists' });
       await under.backend.takeOver(mine, disk.uuid);
       await under.backend.takeOver(mine, disk.uuid);
-      await expect(under.other.attach(disk, 'node')).rejects.toMatchObject({ code: 'exists' });
+      await expect(under.other.attach(disk, 'node', 1)).rejects.toMatchObject({ code: 'exists' });
       await expect(under.other.remove(disk)).rejects.toMatchObject({ code: 'exists' });
-      expect(await under.backend.attach(mine, 'node')).toHaveProperty('kind');
+      expect(await under.backend.attach(mine, 'node', 1)).toHaveProperty('kind');
     });
 
     it('leaves a lost holder behind, who may write as it likes, or says that it cannot', async () => {
@@ -210,7 +212,7 @@ export function backendContract(name: string, start: () => Promise<BackendUnderT
       await under.write(disk, 8192, Buffer.from('late'));
       expect((await under.other.contents()).disks).toMatchObject([{ uuid: disk.uuid }]);
       const moved = { ...disk, extent };
-      await under.other.attach(moved, 'other');
+      await under.other.attach(moved, 'other', 1);
       expect((await under.read(moved, 4096, 8)).toString()).toBe('precious');
       expect(await under.read(moved, 8192, 4)).toEqual(Buffer.alloc(4));
       expect((await under.backend.usage(moved))?.sizeBytes).toBe(8 * mb);
@@ -220,11 +222,11 @@ export function backendContract(name: string, start: () => Promise<BackendUnderT
       });
       await under.backend.grow({ ...moved, sizeBytes: 12 * mb });
       const again = (await under.other.leaveBehind?.({ ...moved, sizeBytes: 12 * mb }, 6)) ?? '';
-      await under.backend.attach({ ...moved, extent: again }, 'node');
+      await under.backend.attach({ ...moved, extent: again }, 'node', 1);
       expect((await under.read({ ...moved, extent: again }, 4096, 8)).toString()).toBe('precious');
       // Whoever was stopped in the middle of an earlier takeover does no harm when it goes on.
-      await expect(under.other.attach(moved, 'other')).rejects.toThrow();
-      await expect(under.other.attach(disk, 'other')).rejects.toThrow();
+      await expect(under.other.attach(moved, 'other', 1)).rejects.toThrow();
+      await expect(under.other.attach(disk, 'other', 1)).rejects.toThrow();
       const lost = (await under.other.leaveBehind?.({ ...moved, extent: again }, 7)) ?? '';
       await under.backend.discard?.(lost);
       const left = await under.backend.leaveBehind?.({ ...moved, extent: again }, 7);
@@ -234,6 +236,34 @@ export function backendContract(name: string, start: () => Promise<BackendUnderT
       expect(await under.backend.sweep(async () => new Map([[disk.disk, later]]))).toEqual([left]);
       expect((await under.read({ ...moved, extent: again }, 4096, 8)).toString()).toBe('precious');
       await under.backend.remove({ ...moved, extent: again });
+      expect(await under.contents()).toEqual([]);
+    });
+
+    it('knows the word of a holder that has let go, of this epoch and this very disk', async () => {
+      const disk = makeDisk('a');
+      await under.backend.create(disk);
+      const said = (epoch: number, of = disk) =>
+        Promise.all([under.backend, under.other].map((one) => one.hasReleaseNote?.(of, epoch)));
+      if ((await said(3))[0] === undefined) return;
+      expect(await said(3)).toEqual([false, false]);
+      await under.release(disk, 3);
+      expect(await said(3)).toEqual([true, true]);
+      expect([await said(2), await said(4), await said(3, makeDisk('a'))].flat()).not.toContain(true);
+      // Nobody takes it for a disk.
+      expect((await under.other.contents()).disks).toMatchObject([{ uuid: disk.uuid }]);
+      expect((await under.other.contents()).strange).toEqual([]);
+      // The next holder has the disk: the word before has had its use.
+      await under.other.attach(disk, 'other', 4);
+      expect(await said(3)).toEqual([false, false]);
+      await under.release(disk, 3);
+      await under.release(disk, 4);
+      const record = { epoch: 4, extent: undefined };
+      expect(await under.backend.sweep(async () => new Map([[disk.disk, record]]))).toHaveLength(1);
+      expect([await said(3), await said(4)].flat()).toEqual([false, false, true, true]);
+      await under.backend.remove(disk);
+      expect(await under.contents()).toEqual([]);
+      await under.release({ ...disk, disk: under.backend.diskPath('gone') }, 3).catch(() => undefined);
+      await under.backend.sweep(async () => new Map());
       expect(await under.contents()).toEqual([]);
     });
 
@@ -262,8 +292,8 @@ export function backendContract(name: string, start: () => Promise<BackendUnderT
       const record = { epoch: 5, extent };
       expect(await under.other.sweep(async () => new Map([[disk.disk, record]]))).toEqual([]);
       await Promise.all([
-        under.backend.attach({ ...disk, extent }, 'node'),
-        under.other.attach({ ...disk, extent }, 'node'),
+        under.backend.attach({ ...disk, extent }, 'node', 1),
+        under.other.attach({ ...disk, extent }, 'node', 1),
       ]);
       expect((await under.backend.contents()).disks).toMatchObject([{ extent }]);
       expect(await under.contents()).toHaveLength(2);
@@ -277,12 +307,12 @@ export function backendContract(name: string, start: () => Promise<BackendUnderT
       const moved = { ...disk, extent };
       // What `contents` finds must stay what the takeover made of it.
       const late = [
-        () => under.other.attach(disk, 'node'),
+        () => under.other.attach(disk, 'node', 1),
         () => under.other.grow({ ...disk, sizeBytes: 12 * mb }),
         () => under.other.source(disk),
         () => under.other.leaveBehind?.(disk, 6),
       ];
-      await under.backend.attach(moved, 'node');
+      await under.backend.attach(moved, 'node', 1);
       for (const act of late) await expect(act()).rejects.toMatchObject({ code: 'conflict' });
       expect((await under.backend.contents()).disks).toMatchObject([{ extent, sizeBytes: 8 * mb }]);
       expect(await under.contents()).toHaveLength(2);
@@ -298,7 +328,7 @@ export function backendContract(name: string, start: () => Promise<BackendUnderT
         const extent = await under.backend.leaveBehind?.(disk, 1);
         if (extent === undefined) return;
         const moved = { ...disk, extent };
-        await under.backend.attach(moved, 'node');
+        await under.backend.attach(moved, 'node', 1);
         expect((await under.read(moved, 4096, 8)).toString()).toBe('precious');
         const after = (await under.backend.usage(moved))?.allocatedBytes ?? 0;
         if (diskformat === 'thin') expect(after).toBeLessThan(mb);

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { DatastoreBackend, Disk } from '../../src/vdvs/backends/backend.ts';
 import { createFolderBackend } from '../../src/vdvs/backends/folder/folder-backend.ts';
+import { releaseNoteFile } from '../../src/vdvs/backends/folder/release-notes.ts';
 import { parseBlockOptions } from '../../src/vdvs/options.ts';
 import { type BackendUnderTest, backendContract } from './backend.contract.ts';
 
@@ -18,7 +19,7 @@ async function folderUnderTest(
 ): Promise<BackendUnderTest> {
   const backend = createFolderBackend({ datastore: 'ds', path, leaveBehindMs });
   const extent = async (disk: Disk, flags: string) => {
-    const location = await backend.attach(disk, 'node');
+    const location = await backend.attach(disk, 'node', 1);
     return await open(join(path, location.file), flags);
   };
   return {
@@ -40,6 +41,7 @@ async function folderUnderTest(
         await file.close();
       }
     },
+    release: (disk, epoch) => writeFile(join(path, releaseNoteFile(disk, epoch)), ''),
     contents: () => readdir(path),
     breakDatastore: () => rm(path, { recursive: true }),
     async end() {
@@ -182,7 +184,7 @@ describe('files in a datastore folder', () => {
     const sharing = createFolderBackend({ datastore: 'ds', path, leaveBehindMs: 5_000 });
     await sharing.create(first);
     const extent = await sharing.leaveBehind?.(first, 1);
-    await sharing.attach({ ...first, extent }, 'node');
+    await sharing.attach({ ...first, extent }, 'node', 1);
     const second = disk('a');
     // The service stood still between what it read and what it does.
     const swept = await sharing.sweep(async () => {
@@ -191,7 +193,7 @@ describe('files in a datastore folder', () => {
       return new Map([[first.disk, { epoch: 1, extent }]]);
     });
     expect(swept).toEqual([]);
-    expect(await sharing.attach(second, 'node')).toMatchObject({ file: 'a-flat.vmdk' });
+    expect(await sharing.attach(second, 'node', 1)).toMatchObject({ file: 'a-flat.vmdk' });
   });
 
   it('are read by qemu-img after a takeover too', async () => {
@@ -200,7 +202,7 @@ describe('files in a datastore folder', () => {
     await sharing.create(source);
     const extent = await sharing.leaveBehind?.(source, 1);
     expect(extent).toMatch(/^a-flat~~1-[0-9a-f-]{36}-flat\.vmdk$/);
-    await sharing.attach({ ...source, extent }, 'node');
+    await sharing.attach({ ...source, extent }, 'node', 1);
     const info = execFileSync('qemu-img', ['info', '--output=json', join(path, source.disk)]);
     expect(JSON.parse(String(info))).toMatchObject({ format: 'vmdk', 'virtual-size': 2 ** 20 });
     expect((await readdir(path)).sort()).toEqual([source.disk, extent].sort());

@@ -25,6 +25,7 @@ import { createFilesystems } from '../../vdvs/node/filesystems.ts';
 import { createLoopDevices } from '../../vdvs/node/loop-devices.ts';
 import { openMountTable } from '../../vdvs/node/mount-table.ts';
 import { createPlaceholders } from '../../vdvs/node/placeholder.ts';
+import { createReleaseNotes } from '../../vdvs/node/release-notes.ts';
 import { startVdvsNode } from '../../vdvs/node/start-node.ts';
 import { createServiceClient } from '../../vdvs/service-client.ts';
 import { readPluginSettings } from '../../vdvs/settings.ts';
@@ -102,6 +103,7 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
     table,
     loops: createLoopDevices({ run, clock }),
     filesystems: createFilesystems({ run, mountOptions: settings.mountOptions }),
+    releaseNotes: createReleaseNotes({ run, log }),
     engine: swarm,
     readMounts: ownMounts,
     placeholders: createPlaceholders({ run, readMounts: ownMounts }),

@@ -20,6 +20,11 @@ export interface DiskLocation {
   readonly kind: 'folder-file';
   readonly datastore: string;
   readonly file: string;
+  /**
+   * A file in the same folder, not there yet. A holder makes it that has let go of the disk for good and cannot say so to a
+   * service; see `DatastoreBackend.hasReleaseNote`.
+   */
+  readonly releaseNote?: string;
 }
 
 /** Where a backend can read a disk that nobody has attached, to copy it. */
@@ -96,18 +101,30 @@ export interface DatastoreBackend {
   usage(disk: Disk): Promise<DiskUsage | undefined>;
   /**
    * Makes the disk reachable for one host, when the datastore needs that, and says where the host finds it.
+   * @param epoch of the attachment that this is for.
    * @throws VolumeError `unavailable` when it is not there, `exists` when the disk of that name is another one.
    */
-  attach(disk: Disk, node: string): Promise<DiskLocation>;
+  attach(disk: Disk, node: string, epoch: number): Promise<DiskLocation>;
   /**
    * For a disk whose holder was lost and may write yet, a host that goes on after it was frozen for example: puts its bytes
    * where that one does not write. What was acknowledged is there; the old place is deleted by the `attach` that follows.
    * A backend that takes the disk away from the lost host needs no such thing.
    * @param epoch of the attachment that this is for; only when that is granted, the record names the new place.
    * @param aheadMs how much longer than otherwise it may take, because nobody waits for it yet.
+   * @param signal aborted when the new place is not needed any more.
    * @returns the new place, for `Disk.extent`; `undefined`: it would take too long, the disk stays where it is.
    */
-  leaveBehind?(disk: Disk, epoch: number, aheadMs?: number): Promise<string | undefined>;
+  leaveBehind?(
+    disk: Disk,
+    epoch: number,
+    aheadMs?: number,
+    signal?: AbortSignal,
+  ): Promise<string | undefined>;
+  /**
+   * Whether the holder of this epoch has said in the datastore that it has let go of the disk for good: its host will not write to
+   * it any more. Nobody who was lost without a word does; one that only lost contact with the managers can.
+   */
+  hasReleaseNote?(disk: Disk, epoch: number): Promise<boolean>;
   /**
    * A text that is another one after anybody, on any host, has written to the disk. Never older than the call. Writes within
    * one tick of the datastore's clock, at most some 10 ms, may look like one.

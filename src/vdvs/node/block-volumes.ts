@@ -17,6 +17,7 @@ import type { Guard } from './guard-port.ts';
 import type { LoopDevices } from './loop-devices.ts';
 import type { LiveMount } from './mount-table.ts';
 import { createDiskPreparation, prepareRoot } from './prepare-disk.ts';
+import type { ReleaseNotes } from './release-notes.ts';
 
 /** What opening and closing volumes needs. */
 export interface BlockVolumeParts {
@@ -25,6 +26,7 @@ export interface BlockVolumeParts {
   readonly guard: Guard;
   readonly loops: LoopDevices;
   readonly filesystems: Filesystems;
+  readonly releaseNotes: ReleaseNotes;
   readonly grow: GrowMount;
   /** Where volumes are mounted: `<mountRoot>/<datastore>/<name>`. */
   readonly mountRoot: string;
@@ -77,8 +79,10 @@ export interface BlockVolumes {
    * to end what they do with the disk. Those that do so in time are told of no error and lose nothing; then `abandon`.
    */
   handOver(mount: LiveMount): Promise<void>;
-  /** Clears away what is left of a mount that was shut down or whose attachment is not ours any more. */
-  retire(mount: DiskMount): Promise<void>;
+  /** See `DiskMounts.retire`: for a mount that was shut down or whose attachment is not ours any more. */
+  retire(mount: DiskMount): Promise<boolean>;
+  /** As `retire`, and says in the datastore that the disk is let go of: the managers may be out of reach. */
+  release(mount: LiveMount): Promise<void>;
 }
 
 /** ms: for a lease to be there, for users of a mount to end, and for those that see its placeholder again. */
@@ -180,7 +184,8 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
     // Beside the other program that has to be started.
     const free = note ? undefined : requireFree(mountpointOf(id));
     free?.catch(() => undefined);
-    const device = await loops.open(join(folder, grant.location.file));
+    const { file, releaseNote } = grant.location;
+    const device = await loops.open(join(folder, file));
     try {
       parts.failAt?.('attach.opened');
       const aside = note ? asideOf(id) : mountpointOf(id);
@@ -194,6 +199,7 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
         device,
         mountpoint: mountpointOf(id),
         fstype: grant.record.options.fstype,
+        ...(releaseNote === undefined ? {} : { releaseNote: join(folder, releaseNote) }),
         ids: {},
         inherited: new Map(),
       };
@@ -243,6 +249,10 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
       );
     },
     retire,
+    async release(mount) {
+      const gone = await retire(mount);
+      if (gone && mount.releaseNote !== undefined) await parts.releaseNotes.write(mount.releaseNote);
+    },
     async open(id, attachMs, signal) {
       const lease = await guard.lease(times.leaseMs);
       const grant = await grants.attach(id, lease, attachMs).catch((thrown) => {

@@ -19,8 +19,11 @@ export interface DiskMounts {
   isMounted(mountpoint: string): Promise<boolean>;
   /** @returns false when something still used it after `busyMs`. */
   unmount(mount: DiskMount, busyMs: number): Promise<boolean>;
-  /** Stops the file system from writing and clears away what is left of it here. */
-  retire(mount: DiskMount): Promise<void>;
+  /**
+   * Stops the file system from writing and clears away what is left of it here.
+   * @returns whether the device is gone: then nothing here can write to the disk any more, and what was written is in the datastore.
+   */
+  retire(mount: DiskMount): Promise<boolean>;
 }
 
 /** ms between two looks at something that is in use. */
@@ -53,12 +56,14 @@ export function createDiskMounts(parts: {
     async retire({ mountpoint, device }) {
       await guard.shutdown({ mountpoint, device });
       while (await isMounted(mountpoint)) await filesystems.unmountLazily(mountpoint);
-      if (!(await loops.close(device))) {
+      const gone = await loops.close(device);
+      if (!gone) {
         log.warn('device is still held after its file system was shut down', { device });
       }
       await guard.release(mountpoint);
       // Without it nothing can be written into the folder below by mistake.
       await rmdir(mountpoint).catch(() => undefined);
+      return gone;
     },
   };
 }

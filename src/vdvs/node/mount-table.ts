@@ -25,6 +25,8 @@ const liveMountSchema = useSchema.extend({
   lease: z.string(),
   device: z.string(),
   fstype: z.string(),
+  /** Path of the file that says that this holder has let go of the disk for good. */
+  releaseNote: z.string().optional(),
   /** Below it lies a placeholder, which stays when the disk goes: see `deferred.ts`. */
   deferred: z.boolean().optional(),
 });

@@ -9,6 +9,7 @@ import type { ServiceClient } from '../service-client.ts';
 import type { VolumeId } from '../types.ts';
 import type { BlockVolumes } from './block-volumes.ts';
 import type { Deferred } from './deferred.ts';
+import type { DiskMount } from './disk-mounts.ts';
 import { type EndUse, withoutDisk } from './end-use.ts';
 import type { Grants } from './grants.ts';
 import type { LoopDevices } from './loop-devices.ts';
@@ -63,9 +64,9 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
   const doubtful = new Map<string, VolumeId>();
   const unusedLooks = new Map<string, number>();
 
-  const retire = async (mount: { mountpoint: string; device: string }, why: string) => {
+  const clear = async (mount: DiskMount, why: string, act: () => Promise<unknown>) => {
     log.warn('clearing a mount away', { mountpoint: mount.mountpoint, device: mount.device, why });
-    await volumes.retire(mount).catch((thrown) => {
+    await act().catch((thrown) => {
       log.error('mount not cleared away', {
         mountpoint: mount.mountpoint,
         error: toVolumeError(thrown).message,
@@ -157,13 +158,14 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
           continue;
         }
         // Not mounted any more, its device may be somebody else's by now.
-        if (there) await retire(mount, 'its lease is gone');
+        if (there) await clear(mount, 'its lease is gone', () => volumes.release(mount));
         if (mount.deferred) await table.put(withoutDisk(mount));
         else await table.delete(mount);
       }
       for (const { mountPoint, source } of entries) {
         if (kept.has(source) || table.all().some((mount) => mount.mountpoint === mountPoint)) continue;
-        await retire({ mountpoint: mountPoint, device: source }, 'nothing is known of it');
+        const unknown = { mountpoint: mountPoint, device: source };
+        await clear(unknown, 'nothing is known of it', () => volumes.retire(unknown));
       }
       for (const folder of parts.datastores.values()) {
         for (const { device } of await loops.list(folder)) {
@@ -178,7 +180,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
         table.all().map((mount) =>
           queue.run(renderVolumeName(mount), async () => {
             if (table.get(mount) !== mount) return;
-            await retire(mount, 'the lease was lost');
+            await clear(mount, 'the lease was lost', () => volumes.release(mount));
             await endUse.diskGone(mount);
           }),
         ),

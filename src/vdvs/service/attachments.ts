@@ -79,7 +79,7 @@ export function createAttachments(parts: ServiceParts): Attachments {
     epoch: number,
     clean: boolean,
   ) => {
-    const location = await backendOf(parts, id).attach(diskOf(volume), caller.node);
+    const location = await backendOf(parts, id).attach(diskOf(volume), caller.node, epoch);
     if (!volume.growing || (await growPromised(parts, volume)))
       return { record: volume, epoch, location, clean };
     // It can be used in the size that it has.
@@ -143,6 +143,37 @@ export function createAttachments(parts: ServiceParts): Attachments {
     return await grantOf(caller, id, record, record.epoch, clean);
   };
 
+  /** Ends an attachment, on its holder's word; nothing happens when there is another one by now. */
+  const end = async (
+    holder: Caller,
+    id: VolumeId,
+    { epoch, clean, createdAt }: { epoch: number; clean: boolean; createdAt: string | undefined },
+  ): Promise<void> => {
+    for (;;) {
+      const { volume, attachment } = await readVolume(store, id);
+      const held = attachment?.value;
+      if (!volume || !attachment || held?.node !== holder.node || held.epoch !== epoch) return;
+      if (createdAt !== undefined && createdAt !== volume.value.createdAt) return;
+      await backendOf(parts, id).detach(diskOf(volume.value), holder.node);
+      const record: VolumeRecord = {
+        ...volume.value,
+        releasedEpoch: epoch,
+        cleanEpoch: clean ? epoch : volume.value.cleanEpoch,
+      };
+      const { done, revision } = await store.txn(
+        [
+          { key: vdvsKeys.volume(id), modRevision: volume.modRevision },
+          { key: vdvsKeys.attachment(id), modRevision: attachment.modRevision },
+        ],
+        [{ put: vdvsKeys.volume(id), value: record }, { delete: vdvsKeys.attachment(id) }],
+      );
+      if (!done) continue;
+      released.put(id, { value: record, modRevision: revision, lease: undefined });
+      log.info('detached', { volume: renderVolumeName(id), host: holder.host, epoch, clean });
+      return;
+    }
+  };
+
   /** Waits for an end of this attachment, prepared for that its holder does not come back. */
   const waitFor = async (
     id: VolumeId,
@@ -153,7 +184,9 @@ export function createAttachments(parts: ServiceParts): Attachments {
   ) => {
     const over = new AbortController();
     const either = AbortSignal.any([signal, over.signal]);
-    if (held.lease !== undefined) leaving.follow(id, volume, held.lease, either);
+    const { node, host, epoch } = held.value;
+    const onReleased = () => end({ node, host }, id, { epoch, clean: false, createdAt: volume.createdAt });
+    if (held.lease !== undefined) leaving.follow(id, volume, held.lease, either, onReleased);
     try {
       await waitForChange(store, vdvsKeys.attachment(id), held.modRevision + 1, ms, { clock, signal });
     } finally {
@@ -217,8 +250,9 @@ export function createAttachments(parts: ServiceParts): Attachments {
           continue;
         }
         // What is still on its way from the lost holder arrives at the old place.
-        const extent = unclean && outwaited !== value.epoch ? await leaving.place(id, value) : undefined;
-        if (unclean && extent === undefined && outwaited !== value.epoch) {
+        const left = unclean && outwaited !== value.epoch ? await leaving.place(id, value) : undefined;
+        const extent = left?.extent;
+        if (left?.mayWrite && extent === undefined) {
           log.info('waiting after the loss of the holder', {
             volume: renderVolumeName(id),
             epoch: value.epoch,
@@ -235,32 +269,7 @@ export function createAttachments(parts: ServiceParts): Attachments {
       }
     },
 
-    async detach(caller, id, epoch, clean, createdAt) {
-      for (;;) {
-        const { volume, attachment } = await readVolume(store, id);
-        const held = attachment?.value;
-        if (!volume || !attachment || held?.node !== caller.node || held.epoch !== epoch) return;
-        if (createdAt !== undefined && createdAt !== volume.value.createdAt) return;
-        await backendOf(parts, id).detach(diskOf(volume.value), caller.node);
-        const record: VolumeRecord = {
-          ...volume.value,
-          releasedEpoch: epoch,
-          cleanEpoch: clean ? epoch : volume.value.cleanEpoch,
-        };
-        const { done, revision } = await store.txn(
-          [
-            { key: vdvsKeys.volume(id), modRevision: volume.modRevision },
-            { key: vdvsKeys.attachment(id), modRevision: attachment.modRevision },
-          ],
-          [{ put: vdvsKeys.volume(id), value: record }, { delete: vdvsKeys.attachment(id) }],
-        );
-        if (done) {
-          released.put(id, { value: record, modRevision: revision, lease: undefined });
-          log.info('detached', { volume: renderVolumeName(id), host: caller.host, epoch, clean });
-          return;
-        }
-      }
-    },
+    detach: (caller, id, epoch, clean, createdAt) => end(caller, id, { epoch, clean, createdAt }),
 
     async formatted(caller, id, epoch) {
       for (;;) {

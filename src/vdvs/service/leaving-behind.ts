@@ -1,10 +1,20 @@
+import type { Store } from '../../etcd/store.ts';
 import { toVolumeError } from '../../lib/errors.ts';
 import { renderVolumeName } from '../names.ts';
 import type { VolumeId, VolumeRecord } from '../types.ts';
 import { backendOf, diskOf, type ServiceParts } from './service-parts.ts';
 
-/** ms. How often the holder's lease is looked at while somebody waits; how long a disk that is copied ahead must be quiet. */
-const times = { lookMs: 500, quietMs: 100, keptMs: 20_000 } as const;
+/**
+ * ms. How often the holder's lease is looked at while somebody waits, and its release note while its disk is copied; how long a
+ * disk that is copied ahead must be quiet.
+ */
+const times = { lookMs: 500, noteMs: 250, quietMs: 100, keptMs: 20_000 } as const;
+
+/** Part of its time that a lease has left when its holder may have fenced itself: a host does so well before the end. */
+const fencedFrom = 1 / 3;
+
+/** What a lease has left of its time, in ms. */
+type LeaseTime = NonNullable<Awaited<ReturnType<Store['leaseLeft']>>>;
 
 /** A place made for a holder that was not lost yet. */
 interface Ahead {
@@ -14,18 +24,34 @@ interface Ahead {
   readonly made: Promise<{ readonly place: string | undefined; readonly stamp: string } | undefined>;
 }
 
-/** Where volumes go on whose holder was lost without a word and may write yet. */
+/** Where a volume is whose holder was lost. */
+export interface Left {
+  /** The new place; `undefined`: it stays where it was. */
+  readonly extent: string | undefined;
+  /** Whether the holder may still write to the place where it was. */
+  readonly mayWrite: boolean;
+}
+
+/** Where volumes go on whose holder was lost and may write yet, and who says that it does not. */
 export interface LeavingBehind {
   /**
    * For somebody who waits for a volume that `lease` holds, until `signal` is aborted: makes the new place ahead when the lease
    * runs low, so that the one who waits need not wait for that too. Returns at once.
+   * @param onReleased called when the holder says in the datastore that it has let go, each time that this is seen.
    */
-  follow(id: VolumeId, volume: VolumeRecord, lease: string, signal: AbortSignal): void;
+  follow(
+    id: VolumeId,
+    volume: VolumeRecord,
+    lease: string,
+    signal: AbortSignal,
+    onReleased: () => Promise<void>,
+  ): void;
   /**
-   * The new place for a volume whose holder is gone for certain; `undefined` when there is none, for whatever reason.
+   * What is to be done with a volume whose lease is gone and that nobody gave back: the holder has let go and says so in the
+   * datastore, or there is a new place, or, for whatever reason, neither.
    * @throws VolumeError `unavailable`, `exists` when nobody can be given the volume.
    */
-  place(id: VolumeId, volume: VolumeRecord): Promise<string | undefined>;
+  place(id: VolumeId, volume: VolumeRecord): Promise<Left>;
   /** Deletes a place that certainly no record names; what cannot be deleted now is swept. */
   discard(id: VolumeId, place: string): Promise<void>;
 }
@@ -35,7 +61,7 @@ export function createLeavingBehind(parts: ServiceParts): LeavingBehind {
   const { store, clock, log } = parts;
   const ahead = new Map<string, Ahead>();
   /** What was last asked of each lease, so that many who wait for one host's volumes ask once. */
-  const asked = new Map<string, { at: number; runsLow: Promise<number | undefined> }>();
+  const asked = new Map<string, { at: number; runsLow: Promise<LeaseTime | undefined> }>();
 
   const discard: LeavingBehind['discard'] = async (id, place) => {
     await backendOf(parts, id)
@@ -43,19 +69,25 @@ export function createLeavingBehind(parts: ServiceParts): LeavingBehind {
       .catch(() => undefined);
   };
 
-  /** ms that a lease has left when it was not renewed for half of its time, else `undefined`. */
-  const runsLow = (lease: string): Promise<number | undefined> => {
+  /** What a lease has left when it was not renewed for half of its time, else `undefined`. */
+  const runsLow = (lease: string): Promise<LeaseTime | undefined> => {
     const last = asked.get(lease);
     const now = clock.monotonic();
     if (last && now - last.at < times.lookMs / 2) return last.runsLow;
     const look = store.leaseLeft(lease).then(
-      (found) => (found && found.leftMs <= found.ttlMs / 2 ? found.leftMs : undefined),
+      (found) => (found && found.leftMs <= found.ttlMs / 2 ? found : undefined),
       () => undefined,
     );
     for (const [id, { at }] of asked) if (now - at > times.keptMs) asked.delete(id);
     asked.set(lease, { at: now, runsLow: look });
     return look;
   };
+
+  /** A datastore that cannot be asked says nothing. */
+  const isReleased = async (id: VolumeId, volume: VolumeRecord): Promise<boolean> =>
+    (await backendOf(parts, id)
+      .hasReleaseNote?.(diskOf(volume), volume.epoch)
+      .catch(() => undefined)) ?? false;
 
   const make = async (id: VolumeId, volume: VolumeRecord, leftMs: number): Ahead['made'] => {
     const backend = backendOf(parts, id);
@@ -100,22 +132,65 @@ export function createLeavingBehind(parts: ServiceParts): LeavingBehind {
     return undefined;
   };
 
+  const makeAhead = (id: VolumeId, volume: VolumeRecord, leftMs: number) => {
+    const key = renderVolumeName(id);
+    if (ahead.has(key)) return;
+    const { stamp, leaveBehind } = backendOf(parts, id);
+    if (!stamp || !leaveBehind) return;
+    const entry = { uuid: volume.fsUuid, epoch: volume.epoch, made: make(id, volume, leftMs) };
+    ahead.set(key, entry);
+    void forgetLater(id, key, entry);
+  };
+
+  const releasedNow = async (id: VolumeId, volume: VolumeRecord) =>
+    (await isReleased(id, volume)) ? ('released' as const) : undefined;
+
+  /** A new place, unless the holder says meanwhile that there is no need: who is cut off needs a moment to let go. */
+  const makeUnlessReleased = async (
+    id: VolumeId,
+    volume: VolumeRecord,
+  ): Promise<string | 'released' | undefined> => {
+    const over = new AbortController();
+    const { leaveBehind } = backendOf(parts, id);
+    const making =
+      leaveBehind?.(diskOf(volume), volume.epoch + 1, 0, over.signal) ?? Promise.resolve(undefined);
+    const told = (async () => {
+      while (!(await isReleased(id, volume))) await clock.sleep(times.noteMs, over.signal);
+      return 'released' as const;
+    })();
+    // Ends with the sleep when the copy is made.
+    told.catch(() => undefined);
+    try {
+      const first = await Promise.race([making, told]);
+      if (first !== 'released') return first;
+      void making.then(
+        (place) => (place === undefined ? undefined : discard(id, place)),
+        () => undefined,
+      );
+      return first;
+    } finally {
+      over.abort(new Error('it is known where the disk is'));
+    }
+  };
+
   return {
     discard,
 
-    follow(id, volume, lease, signal) {
-      const { stamp, leaveBehind } = backendOf(parts, id);
-      if (!stamp || !leaveBehind) return;
-      const key = renderVolumeName(id);
+    follow(id, volume, lease, signal, onReleased) {
       const loop = async () => {
         for (;;) {
           await clock.sleep(times.lookMs, signal);
-          if (ahead.has(key)) continue;
-          const leftMs = await runsLow(lease);
-          if (leftMs === undefined || signal.aborted || ahead.has(key)) continue;
-          const entry = { uuid: volume.fsUuid, epoch: volume.epoch, made: make(id, volume, leftMs) };
-          ahead.set(key, entry);
-          void forgetLater(id, key, entry);
+          const low = await runsLow(lease);
+          if (low === undefined || signal.aborted) continue;
+          makeAhead(id, volume, low.leftMs);
+          if (low.leftMs > low.ttlMs * fencedFrom || !(await isReleased(id, volume))) continue;
+          if (signal.aborted) continue;
+          await onReleased().catch((thrown) =>
+            log.debug('a release note was not followed', {
+              volume: renderVolumeName(id),
+              error: toVolumeError(thrown).message,
+            }),
+          );
         }
       };
       // The only rejection is the sleep's, when nobody waits any more.
@@ -124,25 +199,28 @@ export function createLeavingBehind(parts: ServiceParts): LeavingBehind {
 
     async place(id, volume) {
       const began = clock.monotonic();
+      const fields = { volume: renderVolumeName(id), epoch: volume.epoch };
       try {
         const made = await fromAhead(id, volume);
-        const place = made
-          ? made.place
-          : await backendOf(parts, id).leaveBehind?.(diskOf(volume), volume.epoch + 1);
-        if (place !== undefined) {
-          const [volumeName, ms] = [renderVolumeName(id), Math.round(clock.monotonic() - began)];
-          log.info('left a lost holder behind', { volume: volumeName, place, ms, ahead: made !== undefined });
+        // What would have taken too long ahead of the loss is not tried again.
+        const extent = made
+          ? (made.place ?? (await releasedNow(id, volume)))
+          : await makeUnlessReleased(id, volume);
+        const ms = Math.round(clock.monotonic() - began);
+        if (extent === 'released') {
+          log.info('lost holder has let go', { ...fields, ms });
+          return { extent: undefined, mayWrite: false };
         }
-        return place;
+        if (extent !== undefined) {
+          log.info('left a lost holder behind', { ...fields, place: extent, ms, ahead: made !== undefined });
+        }
+        return { extent, mayWrite: true };
       } catch (thrown) {
         const error = toVolumeError(thrown);
         // Without its datastore it cannot be given to anybody.
         if (error.code === 'unavailable' || error.code === 'exists') throw error;
-        log.warn('disk stays where its lost holder may write', {
-          volume: renderVolumeName(id),
-          error: error.message,
-        });
-        return undefined;
+        log.warn('disk stays where its lost holder may write', { ...fields, error: error.message });
+        return { extent: undefined, mayWrite: true };
       }
     },
   };

@@ -28,6 +28,7 @@ import { createGrants } from '../../../src/vdvs/node/grants.ts';
 import { createGrowMount, type GrowMount } from '../../../src/vdvs/node/grow.ts';
 import type { Guard } from '../../../src/vdvs/node/guard-port.ts';
 import { createLoopDevices } from '../../../src/vdvs/node/loop-devices.ts';
+import { createReleaseNotes } from '../../../src/vdvs/node/release-notes.ts';
 import { parseSuperblock } from '../../../src/vdvs/node/superblock.ts';
 import { parseBlockOptions } from '../../../src/vdvs/options.ts';
 import type { ServiceClient } from '../../../src/vdvs/service-client.ts';
@@ -129,6 +130,7 @@ describe('one disk on one host, with real loop devices and file systems', () => 
       guard,
       loops,
       filesystems,
+      releaseNotes: createReleaseNotes({ run, log: silentLog }),
       grow,
       mountRoot: join(dir, 'mnt'),
       datastores: new Map([['ds', folder]]),

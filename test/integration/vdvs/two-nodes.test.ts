@@ -13,6 +13,7 @@ import {
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { startTcpProxy } from '../../contract/tcp-proxy.ts';
 import { inOwnMounts } from '../own-mounts.ts';
 import { startFakeEngine } from '../swarm/fake-engine.ts';
 import { loopsIn, mountsIn } from './clear-host.ts';
@@ -36,7 +37,7 @@ describe('block volumes on two nodes, with real processes, disks and etcd', () =
   };
 
   /** What was made for hosts to be left behind. */
-  const copies = () => readdirSync(world.datastore).filter((name) => name.includes('~'));
+  const copies = () => readdirSync(world.datastore).filter((name) => /~.*-flat\.vmdk$/.test(name));
 
   const untilDetached = async () => {
     while ((await world.b.status('v')).status !== 'detached') await delay(100);
@@ -237,6 +238,47 @@ describe('block volumes on two nodes, with real processes, disks and etcd', () =
     expect(readFileSync(join(onB, 'data'), 'utf8')).toBe('before, acknowledged after it');
     for (const pid of all) process.kill(pid, 'SIGCONT');
     await until('the old mount to go', () => !mountsIn(world.dir).includes(onA));
+  });
+
+  it('hears in the datastore that a host without contact has let go, and copies nothing', async () => {
+    const { a, b, etcd } = world;
+    const [member = ''] = etcd.addresses;
+    const ways = await Promise.all([startTcpProxy(member), startTcpProxy(`127.0.0.1:${world.servicePort}`)]);
+    try {
+      await a.terminate();
+      const [toEtcd, toService] = ways.map(({ address }) => address.split(':')[1] ?? '');
+      await a.start({ VFILE_ETCD_CLIENT_PORT: toEtcd ?? '', VDVS_SERVICE_PORT: toService ?? '' });
+      await a.create('v');
+      const onA = await a.mount('v', 'one');
+      writeDurably(join(onA, 'data'), 'acknowledged');
+      const cut = Date.now();
+      for (const way of ways) {
+        way.holdQuestions();
+        way.holdAnswers();
+      }
+      let made: string[] = [];
+      const mounting = b.mount('v', 'two').finally(() => {
+        made = copies();
+      });
+      // Up to its last moment it writes, so that nothing can be copied ahead.
+      await until('the cut host to let go', () => {
+        try {
+          writeDurably(join(onA, 'more'), '.');
+          return false;
+        } catch {
+          return true;
+        }
+      });
+      const onB = await mounting;
+      // Before the lease of 5 s has run out at etcd, or right after it.
+      expect(Date.now() - cut).toBeLessThan(leaseMs + 1_000);
+      expect(made).toEqual([]);
+      expect(readFileSync(join(onB, 'data'), 'utf8')).toBe('acknowledged');
+      writeDurably(join(onB, 'data'), ', and more');
+      expect(a.log()).toContain('said in the datastore');
+    } finally {
+      await Promise.all(ways.map((way) => way.stop()));
+    }
   });
 
   it('shuts file systems down before the lease can have run out, and serves again later', async () => {

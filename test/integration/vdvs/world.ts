@@ -178,6 +178,8 @@ export interface World {
   /** Settings of another service beside the one that there is, but for its port. */
   readonly serviceEnv: Readonly<Record<string, string>>;
   readonly etcd: RealEtcd;
+  /** Port of the service on loopback. */
+  readonly servicePort: number;
   /** Where the nodes look for an engine; nobody listens there. */
   readonly engineSocket: string;
   readonly a: PluginNode;
@@ -266,6 +268,7 @@ export async function startWorld(): Promise<World> {
     },
     store,
     etcd,
+    servicePort: port,
     engineSocket,
     ...nodes,
     another(name) {

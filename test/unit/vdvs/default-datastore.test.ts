@@ -105,6 +105,7 @@ describe('names without a datastore', () => {
       abandon: none,
       handOver: none,
       retire: none,
+      release: none,
     };
     const client: ServiceClient = {
       self: none,

@@ -13,7 +13,12 @@ export function memoryBackend() {
   const disks = new Map<string, MemoryDisk>();
   const failures: VolumeError[] = [];
   /** Whether a lost holder can be left behind, and the places that were made for that. */
-  const places: { next: boolean; made: string[]; onMade?: () => void } = { next: false, made: [] };
+  const places: { next: boolean; made: string[]; onMade?: () => void; making?: Promise<void> } = {
+    next: false,
+    made: [],
+  };
+  /** `<disk> <epoch>` of holders that have said that they let go. */
+  const released = new Set<string>();
   /** How often somebody wrote. */
   const writes = { count: 0 };
   const fail = () => {
@@ -71,11 +76,13 @@ export function memoryBackend() {
       fail();
       find(disk);
       if (!places.next) return undefined;
+      await places.making;
       const place = `${disk.disk}~${epoch}`;
       places.made.push(place);
       places.onMade?.();
       return place;
     },
+    hasReleaseNote: async (disk, epoch) => released.has(`${find(disk).disk} ${epoch}`),
     stamp: async (disk) => `${find(disk).uuid} ${writes.count}`,
     async discard(extent) {
       const index = places.made.indexOf(extent);
@@ -90,5 +97,5 @@ export function memoryBackend() {
     disks.set(file, { ...disk, content });
     writes.count += 1;
   };
-  return { backend, disks, failures, write, places };
+  return { backend, disks, failures, write, places, released };
 }

@@ -1,4 +1,5 @@
 import { type FileHandle, open, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { toVolumeError, VolumeError } from '../../../lib/errors.ts';
 import type { Run } from '../../../lib/exec.ts';
@@ -15,6 +16,7 @@ export interface Extents {
    * Writes a new file with all of another one: shares its blocks where the file system can, else copies what is allocated.
    * @param withinMs for copying, until all of it is in the datastore; 0: only if nothing has to be copied. Sharing may take
    *   longer: it does not depend on the size.
+   * @param signal ends the copying.
    * @returns false when it would take or took longer; then there may be a part of the file, which may still be written to.
    */
   twin(
@@ -22,7 +24,10 @@ export interface Extents {
     path: string,
     diskformat: BlockOptions['diskformat'],
     withinMs: number,
+    signal?: AbortSignal,
   ): Promise<boolean>;
+  /** Whether a file is there now, whatever this host remembers of its folder. */
+  isThere(path: string): Promise<boolean>;
   /** A text that is another one after a write to the file on any host; see `DatastoreBackend.stamp`. */
   stamp(path: string): Promise<string>;
   /** Makes a file that may be in use at least this large. Never writes below the size that it has. */
@@ -122,12 +127,18 @@ export function createExtents({
       const how = ['--cached=never', '--format=%i %s %.9Y %.9Z'];
       return (await run('stat', [...how, path], { timeoutMs: limits.stampMs })).stdout.trim();
     },
+    async isThere(path) {
+      // The folder first: once its times are known anew, NFS does not rely on that it had no such file a moment ago.
+      const how = ['--cached=never', '--format=%n', dirname(path), path];
+      const { stdout } = await run('stat', how, { timeoutMs: limits.stampMs, okCodes: [0, 1] });
+      return stdout.split('\n').includes(path);
+    },
     async blank(path, sizeBytes, diskformat) {
       await withFile(path, 'wx', async () => undefined);
       if (diskformat === 'eagerzeroedthick') await appendZeroes(path, sizeBytes);
       else await extend(path, sizeBytes, diskformat);
     },
-    async twin(from, path, diskformat, withinMs) {
+    async twin(from, path, diskformat, withinMs, signal) {
       const until = performance.now() + withinMs;
       const left = () => Math.max(1, until - performance.now());
       const thin = diskformat === 'thin';
@@ -138,6 +149,7 @@ export function createExtents({
           timeoutMs,
           okCodes,
           env: { LC_ALL: 'C' },
+          ...(signal ? { signal } : {}),
         });
       // Nothing else of the old file is kept, so its blocks become the new one's alone, also a thick disk's.
       if ((await cp(['--reflink=always'], limits.runMs, [0, 1])).exitCode === 0) {

@@ -26,6 +26,7 @@ import {
   newExtentFile,
   sweepExtents,
 } from './new-extents.ts';
+import { parseReleaseNote, releaseNoteFile, sweepReleaseNotes } from './release-notes.ts';
 import { parseVmdkDescriptor, renderVmdkDescriptor } from './vmdk-descriptor.ts';
 
 /** A datastore that is a folder which all hosts share. */
@@ -202,7 +203,11 @@ export function createFolderBackend({
       }),
     contents: () => looking('scan', () => readFolder(path)),
     sweep: (current) =>
-      looking('sweep', async () => [...(await sweepFolder(path)), ...(await sweepExtents(path, current))]),
+      looking('sweep', async () => [
+        ...(await sweepFolder(path)),
+        ...(await sweepExtents(path, current)),
+        ...(await sweepReleaseNotes(path, current)),
+      ]),
     takeOver: (disk, formerUuid) =>
       guarded(disk, 'take over', async () => {
         const uuid = parseVmdkDescriptor(readSmallFileSync(at(disk.disk)))?.uuid;
@@ -220,7 +225,8 @@ export function createFolderBackend({
           throw thrown;
         }
         const extents = readdirSync(path).filter((name) => extentEpoch(disk.disk, name) !== undefined);
-        for (const file of [...extents, notesFile(disk.disk), disk.disk]) {
+        const notes = readdirSync(path).filter((name) => parseReleaseNote(name)?.disk === disk.disk);
+        for (const file of [...extents, ...notes, notesFile(disk.disk), disk.disk]) {
           unlinkNowIfThere(at(file));
         }
         await syncFolder(path);
@@ -237,21 +243,30 @@ export function createFolderBackend({
           return undefined;
         }
       }),
-    attach: (disk) =>
+    attach: (disk, _node, epoch) =>
       guarded(disk, 'attach', async () => {
         requireCurrent(disk);
         await stat(extentOf(disk));
         await settle(disk);
-        return { kind: 'folder-file', datastore, file: nameOf(disk) };
+        // Who has the disk now has outlived the note of whom it had before.
+        unlinkNowIfThere(at(releaseNoteFile(disk, epoch - 1)));
+        return {
+          kind: 'folder-file',
+          datastore,
+          file: nameOf(disk),
+          releaseNote: releaseNoteFile(disk, epoch),
+        };
       }),
+    hasReleaseNote: (disk, epoch) =>
+      looking('look for a release note', () => extents.isThere(at(releaseNoteFile(disk, epoch)))),
     stamp: (disk) => looking('stamp', () => extents.stamp(extentOf(disk))),
-    leaveBehind: (disk, epoch, aheadMs = 0) =>
+    leaveBehind: (disk, epoch, aheadMs = 0, signal) =>
       guarded(disk, 'leave the lost holder behind', async () => {
         requireCurrent(disk);
         const extent = newExtentFile(disk.disk, epoch);
         const done = await extents
           // Who wants nothing to be copied in a takeover wants none ahead of it.
-          .twin(extentOf(disk), at(extent), disk.diskformat, leaveBehindMs && leaveBehindMs + aheadMs)
+          .twin(extentOf(disk), at(extent), disk.diskformat, leaveBehindMs && leaveBehindMs + aheadMs, signal)
           .catch(async (thrown) => {
             await unlinkIfThere(at(extent));
             throw thrown;
