@@ -226,7 +226,12 @@ export function createNodeGuard(parts: NodeGuardParts): NodeGuard {
       mounts.set(mount.mountpoint, { device: mount.device, fenced: false });
     },
     release: (mountpoint) => void mounts.delete(mountpoint),
-    shutdown: (mount) => fence.shutdown(mount),
+    async shutdown({ mountpoint, device }) {
+      const known = mounts.get(mountpoint);
+      // Once is enough, and whoever waits for the disk waits for this too.
+      if (known?.fenced && known.device === device) return true;
+      return await fence.shutdown({ mountpoint, device });
+    },
     greet() {
       if (now.last) parts.tell(now.last);
     },

@@ -142,35 +142,22 @@ export function createLeavingBehind(parts: ServiceParts): LeavingBehind {
     void forgetLater(id, key, entry);
   };
 
-  const releasedNow = async (id: VolumeId, volume: VolumeRecord) =>
-    (await isReleased(id, volume)) ? ('released' as const) : undefined;
-
-  /** A new place, unless the holder says meanwhile that there is no need: who is cut off needs a moment to let go. */
-  const makeUnlessReleased = async (
-    id: VolumeId,
-    volume: VolumeRecord,
-  ): Promise<string | 'released' | undefined> => {
-    const over = new AbortController();
+  /** Where its bytes are now, made ahead or now; `ahead` says which. `undefined`: they cannot be anywhere else. */
+  const findPlace = async (id: VolumeId, volume: VolumeRecord, signal: AbortSignal) => {
+    const made = await fromAhead(id, volume);
+    // What would have taken too long ahead of the loss is not tried again.
+    if (made) return { extent: made.place, ahead: true };
+    if (signal.aborted) return { extent: undefined, ahead: false };
     const { leaveBehind } = backendOf(parts, id);
-    const making =
-      leaveBehind?.(diskOf(volume), volume.epoch + 1, 0, over.signal) ?? Promise.resolve(undefined);
-    const told = (async () => {
-      while (!(await isReleased(id, volume))) await clock.sleep(times.noteMs, over.signal);
-      return 'released' as const;
-    })();
-    // Ends with the sleep when the copy is made.
-    told.catch(() => undefined);
-    try {
-      const first = await Promise.race([making, told]);
-      if (first !== 'released') return first;
-      void making.then(
-        (place) => (place === undefined ? undefined : discard(id, place)),
-        () => undefined,
-      );
-      return first;
-    } finally {
-      over.abort(new Error('it is known where the disk is'));
-    }
+    const extent = await leaveBehind?.(diskOf(volume), volume.epoch + 1, 0, signal);
+    return { extent, ahead: false };
+  };
+
+  /** Resolves when the holder says that it has let go, and not before: who is cut off needs a moment for that. */
+  const untilReleased = async (id: VolumeId, volume: VolumeRecord, signal: AbortSignal) => {
+    do await clock.sleep(times.noteMs, signal);
+    while (!(await isReleased(id, volume)));
+    return 'released' as const;
   };
 
   return {
@@ -200,19 +187,25 @@ export function createLeavingBehind(parts: ServiceParts): LeavingBehind {
     async place(id, volume) {
       const began = clock.monotonic();
       const fields = { volume: renderVolumeName(id), epoch: volume.epoch };
+      const over = new AbortController();
       try {
-        const made = await fromAhead(id, volume);
-        // What would have taken too long ahead of the loss is not tried again.
-        const extent = made
-          ? (made.place ?? (await releasedNow(id, volume)))
-          : await makeUnlessReleased(id, volume);
+        const finding = findPlace(id, volume, over.signal);
+        const told = untilReleased(id, volume, over.signal);
+        // Ends with the sleep when there is a place.
+        told.catch(() => undefined);
+        const found = await Promise.race([finding, told]);
         const ms = Math.round(clock.monotonic() - began);
-        if (extent === 'released') {
+        if (found === 'released') {
           log.info('lost holder has let go', { ...fields, ms });
+          void finding.then(
+            ({ extent }) => (extent === undefined ? undefined : discard(id, extent)),
+            () => undefined,
+          );
           return { extent: undefined, mayWrite: false };
         }
+        const { extent, ahead: isAhead } = found;
         if (extent !== undefined) {
-          log.info('left a lost holder behind', { ...fields, place: extent, ms, ahead: made !== undefined });
+          log.info('left a lost holder behind', { ...fields, place: extent, ms, ahead: isAhead });
         }
         return { extent, mayWrite: true };
       } catch (thrown) {
@@ -221,6 +214,8 @@ export function createLeavingBehind(parts: ServiceParts): LeavingBehind {
         if (error.code === 'unavailable' || error.code === 'exists') throw error;
         log.warn('disk stays where its lost holder may write', { ...fields, error: error.message });
         return { extent: undefined, mayWrite: true };
+      } finally {
+        over.abort(new Error('it is known where the disk is'));
       }
     },
   };

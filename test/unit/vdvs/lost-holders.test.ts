@@ -314,6 +314,17 @@ describe('volumes whose holder was lost', () => {
       expect(disks.places.made).toEqual([]);
     });
 
+    it('needs no copy that was begun ahead of the loss and is not done', async () => {
+      disks.places.making = new Promise(() => {});
+      wait();
+      await clock.advance(5_400);
+      expect(granted).toBe(Number.POSITIVE_INFINITY);
+      disks.released.add('v.vmdk 1');
+      await clock.advance(300);
+      expect(await waiting).toMatchObject({ epoch: 2 });
+      expect((await waiting).record.extent).toBeUndefined();
+    });
+
     it('is given as without a word when the datastore cannot be asked for it', async () => {
       disks.backend.hasReleaseNote = () => Promise.reject(new VolumeError('unavailable', 'no answer'));
       wait();
