@@ -6,6 +6,8 @@ export type Ending =
   | { readonly kind: 'crash'; readonly reason: string }
   /** A client that grace waits for has died since: start again without its record. Not the server's fault. */
   | { readonly kind: 'regrace'; readonly reason: string }
+  /** The lease may have run out, and the claim with it; as long as the disk stays here, this task may claim the volume anew. */
+  | { readonly kind: 'lost'; readonly reason: string }
   /** This task cannot go on serving. */
   | {
       readonly kind: 'fatal';

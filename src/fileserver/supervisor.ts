@@ -7,24 +7,23 @@ import type { Log } from '../lib/log.ts';
 import type { NfsNull } from '../lib/nfs-null.ts';
 import { vfileKeys } from '../vfile/keys.ts';
 import { checkOptions, isVdvs } from '../vfile/options.ts';
-import { type VolumeSpec, volumeSpecSchema } from '../vfile/types.ts';
-import { type Claim, clearDeadClaim, servedBefore, takeClaim } from './claim.ts';
+import type { VolumeSpec } from '../vfile/types.ts';
+import { servedBefore } from './claim.ts';
+import { type Claimed, Claiming, type Sight, volumeSpecOf } from './claiming.ts';
 import { CrashPolicy } from './crash-policy.ts';
-import { unlessAborted, withDeadline } from './deadline.ts';
+import { withDeadline } from './deadline.ts';
 import { type FindDisk, guardDisk } from './disk-guard.ts';
-import { EarlyClaim } from './early-claim.ts';
 import type { Ending } from './ending.ts';
 import type { ServerLauncher } from './ganesha-process.ts';
 import type { HoldPort } from './hold-port.ts';
 import { Instance } from './instance.ts';
 import { guardLease } from './lease-guard.ts';
-import { giveUp, grantLease } from './own-lease.ts';
+import { giveUp } from './own-lease.ts';
 import { PlannedEnd } from './planned-end.ts';
 import { Publication } from './publication.ts';
 import type { ReplyPermit } from './reply-permit.ts';
 import { type Post, ServerPost } from './server-post.ts';
 import type { FileServerSettings } from './settings.ts';
-import { standBy } from './stand-by.ts';
 import { SwarmView } from './swarm-view.ts';
 import type { VolumeFiles } from './volume-files.ts';
 
@@ -46,27 +45,10 @@ export interface SupervisorOptions {
   readonly log: Log;
 }
 
-/** An end after which the server is started again. */
-type Again = Extract<Ending, { kind: 'crash' | 'regrace' }>;
-
-/** The right to serve, and where. */
-interface Claimed {
-  readonly address: string;
-  readonly lease: Lease;
-  readonly claim: Claim;
-}
-
-/** What of the store a server follows, and what it needs to claim the volume. */
-interface Sight {
-  /** Resolves when both mirrors are read. */
-  readonly synced: Promise<unknown>;
-  readonly volume: Mirror;
-  readonly nodes: Mirror;
-  readonly swarm: SwarmView;
-  readonly findDisk: FindDisk;
-  /** The node's address, once it was known. */
-  readonly known: string | undefined;
-}
+/** An end after which the server is started again, under the same claim or under a new one. */
+type Again = Extract<Ending, { kind: 'crash' | 'regrace' | 'lost' }>;
+/** An end of all that was done under one claim. */
+type EndOfClaim = Extract<Ending, { kind: 'stop' | 'lost' }>;
 
 /** How long the end waits for the store to take the server record back, in ms. */
 const settleTimeoutMs = 1_500;
@@ -79,7 +61,8 @@ const flushedTimeoutMs = 5_000;
 
 /**
  * Serves one volume: waits for its disk, takes the claim, starts ganesha, publishes, looks after it, starts it again in place when it dies, and
- * stops it before the lease can have run out.
+ * stops it before the lease can have run out. Then it claims the volume anew for as long as its disk is here: a host that was too busy
+ * to renew a lease, or an etcd that did not answer, is no reason to have a container taken apart and the disk moved.
  */
 export class Supervisor {
   readonly #options: SupervisorOptions;
@@ -88,13 +71,23 @@ export class Supervisor {
   #instance: Instance | undefined;
   readonly #post: ServerPost;
   readonly #plannedEnd: PlannedEnd;
+  readonly #claiming: Claiming;
   /** Whether nodes have the volume mounted, and so will park when the server goes. */
   #mounted = false;
+  #diskHeld = false;
+  /** The end of all that is done under the claim that there is now. */
+  #lost: Ending | undefined;
+  readonly #crashes = new CrashPolicy();
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
     const { files, clock, log } = options;
     this.#post = new ServerPost({ ...options, layout: files.layout });
+    this.#claiming = new Claiming({
+      ...options,
+      postAt: (volume, address) => this.#at(volume, address),
+      stopping: this.#stopping.signal,
+    });
     this.#plannedEnd = new PlannedEnd({
       serves: () => this.#instance?.dead === false && this.#post.writable,
       flush: () => files.flush(),
@@ -147,16 +140,33 @@ export class Supervisor {
   }
 
   async #serve(volume: Mirror, nodes: Mirror, leases: Lease[]): Promise<void> {
-    const { settings, files, permit, clock, log, store } = this.#options;
+    const { settings, files } = this.#options;
     const swarm = new SwarmView({ nodes, volume });
     const synced = Promise.all([volume.ready(settings.claimTimeoutMs), nodes.ready(settings.claimTimeoutMs)]);
     // Whoever waits for it hears of it; until then it must not end the process.
     synced.catch(() => undefined);
     const findDisk = () => this.#options.findDisk(this.#volumeSpec(volume).baseVolume);
     const sight: Sight = { synced, volume, nodes, swarm, findDisk, known: undefined };
-    const { claiming } = (await files.attached())
-      ? { claiming: this.#claim(sight, leases, this.#stopping.signal) }
-      : await this.#standBy(sight, leases);
+    let { claiming } = (await files.attached())
+      ? { claiming: this.#claiming.claim(sight, leases, this.#stopping.signal) }
+      : await this.#claiming.standBy(sight, leases);
+    for (let anew: string | undefined; ; ) {
+      const ending = await this.#serveClaimed(sight, claiming, anew);
+      const letGo = this.#letGo(leases);
+      if (ending.kind === 'stop') return await letGo;
+      anew = ending.reason;
+      claiming = this.#claiming.claimAnew(sight, leases, letGo);
+    }
+  }
+
+  /** All that is done under one claim. @param anew why the one before was lost. */
+  async #serveClaimed(
+    sight: Sight,
+    claiming: Promise<Claimed>,
+    anew: string | undefined,
+  ): Promise<EndOfClaim> {
+    const { settings, files, permit, clock, log, store } = this.#options;
+    const { synced, volume, nodes, swarm, findDisk } = sight;
     const onSwarmChange = followAll(volume, nodes);
     // What the disk needs is done meanwhile: clients wait. A server that finds the wrong disk gives the claim back.
     const [, { address, lease, claim }] = await Promise.all([
@@ -173,6 +183,7 @@ export class Supervisor {
       log,
       onRefused: () => this.#die('the claim is not ours any more'),
     });
+    this.#lost = undefined;
     const permitAnswers = () => permit.allowUntil(lease.safeUntil() - settings.leaseMarginMs);
     permitAnswers();
     lease.onRenewed(permitAnswers);
@@ -181,7 +192,11 @@ export class Supervisor {
       clock,
       marginMs: settings.leaseMarginMs,
       server: {
-        kill: (reason) => this.#die(reason),
+        kill: (reason) => {
+          this.#lose(reason, volume);
+          // What it says of the server goes with the lease; that it is not there any more is no news.
+          publication.stop();
+        },
         freeze: () => {
           log.warn('this host seems to have been suspended: frozen until the lease is renewed');
           this.#instance?.freeze();
@@ -209,10 +224,10 @@ export class Supervisor {
     if (!readOnly) this.#holdDisk(volume);
     const unfollow = readOnly ? () => undefined : await files.followRecords();
     try {
-      await this.#serveAgainAndAgain((number) => {
+      return await this.#serveAgainAndAgain((number) => {
         const { nfsNull } = this.#options;
         return new Instance({
-          ...{ settings, ...post, epoch: claim.epoch, number, swarm, onSwarmChange },
+          ...{ settings, ...post, epoch: claim.epoch, number, anew, swarm, onSwarmChange },
           ...{ publication, files, nfsNull, clock, log },
         });
       });
@@ -229,27 +244,6 @@ export class Supervisor {
       ]);
       publication.stop();
     }
-    await this.#letGo(leases);
-  }
-
-  /** Gets a lease, this node's address and the claim. */
-  async #claim(sight: Sight, leases: Lease[], signal: AbortSignal): Promise<Claimed> {
-    const { settings, clock, log, store } = this.#options;
-    const { synced, volume: mirror, nodes, swarm, known, findDisk } = sight;
-    const { volume, nodeId: node, claimTimeoutMs: timeoutMs } = settings;
-    const ready = async (): Promise<string> => {
-      await synced;
-      const address = this.#addressNow(swarm) ?? known ?? (await this.#ownAddress(nodes, swarm));
-      this.#at(mirror, address).spare.prepare(swarm.mayMount());
-      return address;
-    };
-    const [lease, address] = await Promise.all([
-      grantLease({ store, settings, leases, clock, log, signal }),
-      ready(),
-      synced.then(() => clearDeadClaim({ volume, node, store, mirror, findDisk, log })),
-    ]);
-    const claim = await takeClaim({ volume, node, store, mirror, lease, clock, log, timeoutMs, signal });
-    return { address, lease, claim };
   }
 
   /** Gives the leases up, once. */
@@ -261,7 +255,8 @@ export class Supervisor {
   /** Should this process be killed, the next server need not wait until Docker has taken the container apart. Never fails. */
   #holdDisk(volume: Mirror): void {
     const { files, log } = this.#options;
-    if (!isVdvs(this.#volumeSpec(volume).baseDriver)) return;
+    if (this.#diskHeld || !isVdvs(this.#volumeSpec(volume).baseDriver)) return;
+    this.#diskHeld = true;
     files.holdDisk().catch((error) => log.debug(`disk not held: ${toVolumeError(error).message}`));
   }
 
@@ -282,42 +277,6 @@ export class Supervisor {
     }
   }
 
-  /** Waits for the disk with all done that can be done without it. */
-  async #standBy(before: Sight, leases: Lease[]): Promise<{ readonly claiming: Promise<Claimed> }> {
-    const { settings, files, followDisk, clock, log } = this.#options;
-    const { synced, volume, nodes, swarm } = before;
-    const { signal } = this.#stopping;
-    await unlessAborted(signal, synced);
-    const address = await this.#ownAddress(nodes, swarm);
-    const { spare } = this.#at(volume, address);
-    const ready = () => spare.prepare(swarm.mayMount());
-    ready();
-    const unfollow = followAll(volume, nodes)(ready);
-    const sight: Sight = { ...before, known: address };
-    const early = new EarlyClaim<Claimed>({
-      claim: (own, calledOff) => this.#claim(sight, own, AbortSignal.any([calledOff, signal])),
-      giveUp: (own) => giveUp({ leases: own, dead: true, clock, log }),
-      log,
-    });
-    const unfollowDisk = followDisk(this.#volumeSpec(volume).baseVolume, (ours) => early.granted(ours));
-    try {
-      await standBy({ volume: settings.volume, mirror: volume, files, clock, log, signal });
-    } catch (error) {
-      await early.end();
-      throw error;
-    } finally {
-      unfollow();
-      unfollowDisk();
-    }
-    const claiming = async (): Promise<Claimed> => {
-      const taken = await early.take();
-      if (!taken) return await this.#claim(sight, leases, signal);
-      leases.push(...taken.leases);
-      return taken.claimed;
-    };
-    return { claiming: claiming() };
-  }
-
   #at(volume: Mirror, address: string): Post {
     return this.#post.at(address, this.#spec(volume).readOnly);
   }
@@ -330,37 +289,51 @@ export class Supervisor {
     await files.prepare({ volume: settings.volume, servedBefore: served, readOnly, root });
   }
 
-  async #serveAgainAndAgain(create: (number: number) => Instance): Promise<void> {
+  async #serveAgainAndAgain(create: (number: number) => Instance): Promise<EndOfClaim> {
     const { clock } = this.#options;
-    const crashes = new CrashPolicy();
     for (let number = 1; ; number += 1) {
       const instance = create(number);
       this.#instance = instance;
-      if (this.#ending) instance.end(this.#ending);
+      const over = this.#ending ?? this.#lost;
+      if (over) instance.end(over);
       const began = clock.monotonic();
       const ending = await instance.run();
-      if (ending.kind === 'stop') return;
+      if (ending.kind === 'stop') return ending;
       if (ending.kind === 'fatal') throw new VolumeError(ending.code, ending.reason);
-      await this.#pauseBefore(ending, crashes, clock.monotonic() - began);
+      await this.#pauseBefore(ending, clock.monotonic() - began);
+      if (ending.kind === 'lost') return ending;
     }
   }
 
-  /** Before a server is started again. @throws VolumeError `unavailable` when it died too often for that. */
-  async #pauseBefore(ending: Again, crashes: CrashPolicy, ranMs: number): Promise<void> {
+  /** Before a server is started again. @throws VolumeError `unavailable` when it ended too often for that. */
+  async #pauseBefore(ending: Again, ranMs: number): Promise<void> {
     const { clock, log } = this.#options;
     if (ending.kind === 'regrace') return log.warn(`${ending.reason}: starting again without them`);
-    const pauseMs = crashes.crashed(clock.monotonic(), ranMs);
+    const pauseMs = this.#crashes.crashed(clock.monotonic(), ranMs);
+    const attempt = this.#crashes.recent;
     if (pauseMs === undefined) {
       throw new VolumeError(
         'unavailable',
-        `ganesha died ${crashes.recent} times within a minute: ${ending.reason}`,
+        `ganesha ended ${attempt} times within a minute: ${ending.reason}`,
       );
     }
-    log.error(`${ending.reason}: starting again`, { pauseMs, attempt: crashes.recent });
+    const next = ending.kind === 'lost' ? 'claiming the volume anew' : 'starting again';
+    log.error(`${ending.reason}: ${next}`, { pauseMs, attempt });
     await clock.sleep(pauseMs, this.#stopping.signal).catch(() => undefined);
   }
 
-  /** The lease is or may be gone: the server must be dead before anything else happens. */
+  /** The lease is or may soon be gone: the server must be dead before anything else happens. */
+  #lose(reason: string, volume: Mirror): void {
+    // Who was asked to stop has nothing to claim for. Of other drivers' disks nobody says whether they are here alone.
+    if (this.#ending || !this.#plannedEnd.done || !isVdvs(this.#volumeSpec(volume).baseDriver)) {
+      this.#die(reason);
+      return;
+    }
+    this.#lost = { kind: 'lost', reason: `killed: ${reason}` };
+    this.#instance?.kill(this.#lost);
+  }
+
+  /** This task must not serve any more: the server must be dead before anything else happens. */
   #die(reason: string): void {
     const ending: Ending = { kind: 'fatal', code: 'unavailable', reason: `killed: ${reason}` };
     this.#instance?.kill(ending);
@@ -369,29 +342,12 @@ export class Supervisor {
   }
 
   #volumeSpec(volume: Mirror): VolumeSpec {
-    const name = this.#options.settings.volume;
-    const entry = volume.entries.get(vfileKeys.spec(name));
-    if (!entry) throw new VolumeError('not_found', `there is no volume ${name}`);
-    return volumeSpecSchema.parse(entry.value);
+    return volumeSpecOf(volume, this.#options.settings.volume);
   }
 
   #spec(volume: Mirror): { readOnly: boolean; uid?: number; gid?: number; mode?: number } {
     const spec = this.#volumeSpec(volume);
     const { access, ...root } = checkOptions(spec.options, spec.baseDriver);
     return { ...root, readOnly: access === 'read-only' };
-  }
-
-  #addressNow(swarm: SwarmView): string | undefined {
-    const { nodeAddress, nodeId } = this.#options.settings;
-    return nodeAddress ?? swarm.addressOf(nodeId);
-  }
-
-  async #ownAddress(nodes: Mirror, swarm: SwarmView): Promise<string> {
-    const { nodeId, claimTimeoutMs } = this.#options.settings;
-    return nodes.waitFor(() => this.#addressNow(swarm), {
-      timeoutMs: claimTimeoutMs,
-      describe: () => `the vFile plugin of node ${nodeId} has not said which address the node has`,
-      signal: this.#stopping.signal,
-    });
   }
 }

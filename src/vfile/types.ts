@@ -144,6 +144,8 @@ export const serverRecordSchema = z.object({
   /** Counts starts of ganesha within the epoch. */
   instance: z.number().int().positive(),
   since: z.string(),
+  /** Why the task that serves had to claim the volume again, with its disk in place all the time; absent with its first claim. */
+  anew: z.string().optional(),
   /** Size and use of the exported file system in bytes, as of `since` or the last refresh. */
   capacity: z.object({ size: z.number(), used: z.number() }).optional(),
   /** After the end of a grace period in which clients were waited for: how many of them reclaimed. */

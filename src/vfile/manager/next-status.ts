@@ -40,7 +40,7 @@ function withPhases(o: Observed, record: FailoverRecord, now: Moment): FailoverR
 /** Who serves after a failover; `undefined` when the server came back under its old claim. */
 function takenOverBy(o: Observed, record: FailoverRecord, server: ServerRecord): FailoverRecord['by'] {
   const before = o.status?.server;
-  if (before?.epoch === server.epoch) return undefined;
+  if (before?.epoch === server.epoch || server.anew !== undefined) return undefined;
   const waited = record.orderedMs === undefined && !o.memory.replaced && (o.service?.replicas ?? 1) > 1;
   return waited && before?.node !== server.node ? 'standby' : 'new task';
 }
@@ -70,7 +70,8 @@ function unseenFailover(o: Observed, now: Moment): FailoverRecord | undefined {
   const before = o.status?.server;
   if (!server || !before || server.epoch <= before.epoch || o.mounts.length === 0) return undefined;
   const { host: to, epoch, instance } = server;
-  const cause = 'seen only when it was over: no manager led meanwhile';
+  const why = server.anew === undefined ? '' : ` (on ${server.host}: ${server.anew})`;
+  const cause = `seen only when it was over: no manager led meanwhile${why}`;
   const record = {
     at: server.since,
     cause,
@@ -108,7 +109,9 @@ function nextFailover(o: Observed, plan: Plan, now: Moment): FailoverRecord | un
     const by = takenOverBy(o, last, o.server);
     const { host: to, epoch, instance } = o.server;
     const record = { ...withPhases(o, last, now), to, ...(by ? { by } : {}), durationMs, epoch, instance };
-    return withClients(o, record, now);
+    // What was thought while it was missing was a guess.
+    const cause = o.server.anew === undefined ? {} : { cause: `on ${to}: ${o.server.anew}` };
+    return withClients(o, { ...record, ...cause }, now);
   }
   return o.mounts.length === 0 ? { ...last, durationMs } : last;
 }

@@ -160,16 +160,21 @@ function planUnclaimed(o: Observed): Plan {
     return replace(o, { cause: `${host} is lost`, avoid: [task.nodeId] });
 
   const last = memory.lastClaim?.claim;
-  // The task that held the claim lost it, yet its host lives: Swarm restarts it if it ended; if not, it is stuck.
+  // The task that held the claim lost it, yet its host lives: Swarm restarts it if it ended; if not, it claims the volume anew, or is stuck.
   const sameAsBefore =
     o.status?.server !== undefined &&
     task.nodeId === (last?.node ?? o.status.server.node) &&
     task.createdAt <= Date.parse(last?.since ?? '9999-01-01T00:00:00Z');
   if (sameAsBefore) {
-    const limit = missingSince + swarmRestartMs;
-    if (now >= limit)
-      return replace(o, { cause: `the file server on ${host} stopped`, avoid: [task.nodeId] });
-    return wait(o, `the file server on ${host} stopped; waiting for Swarm to restart it`, limit);
+    const runs = task.state === 'running';
+    const limit = missingSince + (runs ? restartInPlaceMs : swarmRestartMs);
+    const cause = `the file server on ${host} ${runs ? 'lost its claim' : 'stopped'}`;
+    if (now >= limit) return replace(o, { cause, avoid: [task.nodeId] });
+    return wait(
+      o,
+      `${cause}; waiting for ${runs ? 'it to claim the volume anew' : 'Swarm to restart it'}`,
+      limit,
+    );
   }
   const limit = deadlineOf(o);
   if (now >= limit) {

@@ -258,7 +258,7 @@ describe.each(['ext4', 'xfs'] as const)('a file server on %s', (fsType) => {
     }
   });
 
-  it('is dead before its lease can have run out when etcd falls silent', async () => {
+  it('is dead before its lease can have run out when etcd falls silent, and serves on under a new claim when that answers', async () => {
     const { start, server, etcd } = await prepare();
     const task = start();
     await server(there);
@@ -269,7 +269,13 @@ describe.each(['ext4', 'xfs'] as const)('a file server on %s', (fsType) => {
     // Lease 2 s, margin 0.5 s.
     expect(performance.now() - silent).toBeLessThan(1_700);
     for (const member of etcd.members) member.thaw();
-    await expect(task.done).rejects.toThrow(/lease could not be renewed/);
+    const again = await server((record) => record?.epoch === 2);
+    expect(again).toMatchObject({ instance: 1, anew: expect.stringMatching(/lease could not be renewed/) });
+    expect(task.process()).not.toBe(process);
+    const client = await mount(clientAddress, 'node');
+    await untilNoGrace(client);
+    expect(await client.openNew('vol', 'after')).toBe(nfs.ok);
+    await task.stop();
   });
 
   it('answers nobody beyond its lease, though nothing has stopped it yet: as a host that was frozen goes on', async () => {

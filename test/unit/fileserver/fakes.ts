@@ -103,6 +103,8 @@ export class Bench {
   writeMs = 0;
   /** Tells the server whether its node is given the disk. */
   tellGranted: (ours: boolean) => void = () => undefined;
+  /** So long it takes until the records of clients are followed, ms. */
+  followMs = 0;
   /** How often what the kernel holds was written out, how long one pass takes, ms, and what is wrong with it. */
   flushes = 0;
   flushMs = 0;
@@ -274,7 +276,10 @@ export class Bench {
         return { kept, dropped };
       },
       recordedClients: async () => this.reclaimed,
-      followRecords: async () => () => undefined,
+      followRecords: async () => {
+        if (this.followMs > 0) await this.clock.sleep(this.followMs);
+        return () => undefined;
+      },
       capacity: async () => this.capacity,
       flush: async () => {
         this.flushes += 1;

@@ -147,6 +147,11 @@ describe('the status of a volume', () => {
     const onSameNode = { ...server, node: 'n1' };
     expect(by({ service: two, server: onSameNode })).toBe('new task');
     expect(by({ service: two, server: { ...onSameNode, epoch: 3, instance: 2 } })).toBeUndefined();
+    const anew = { ...onSameNode, host: 'h1', anew: 'killed: no lease' };
+    expect(by({ service: two, server: anew })).toBeUndefined();
+    expect(nextStatus(observed({ status: begun, server: anew }), mounted, moment).lastFailover).toMatchObject(
+      { cause: 'on h1: killed: no lease', to: 'h1', epoch: 4 },
+    );
     const memory = { unservedSince: 60_000, replaced: { at: 60_000, taskId: 't1' } };
     const ordered = nextStatus(observed({ status: begun, memory }), wait(0), moment);
     expect(by({ status: ordered, service: two })).toBe('new task');

@@ -213,8 +213,13 @@ describe('a volume whose server is lost', () => {
     ],
     [
       'its container died on a live host: Swarm restarts it',
-      {},
+      { tasks: [task('t1', { state: 'ready' })] },
       'Failing over: wait 3000: the file server on host-n1 stopped; waiting for Swarm to restart it',
+    ],
+    [
+      'it could not renew its lease: it claims the volume anew where it is',
+      {},
+      'Failing over: wait 10000: the file server on host-n1 lost its claim; waiting for it to claim the volume anew',
     ],
     [
       'its container died, Swarm has made a new task',
@@ -228,8 +233,8 @@ describe('a volume whose server is lost', () => {
     ],
     [
       'its claim is gone but its task seems to run on: it is stuck',
-      { memory: missing(3_000) },
-      'Failing over: replaceTask [node.id!=n1]: the file server on host-n1 stopped',
+      { memory: missing(10_000) },
+      'Failing over: replaceTask [node.id!=n1]: the file server on host-n1 lost its claim',
     ],
     [
       'drained: Swarm moves the task by itself',
@@ -295,8 +300,8 @@ describe('a volume whose server is lost', () => {
     ],
     [
       'no other host is fit: the one that failed is better than none',
-      { nodes: [node('n1'), node('n2', { availability: 'drain' })], memory: missing(3_000) },
-      'Failing over: replaceTask [node.id!=n2]: the file server on host-n1 stopped',
+      { nodes: [node('n1'), node('n2', { availability: 'drain' })], memory: missing(10_000) },
+      'Failing over: replaceTask [node.id!=n2]: the file server on host-n1 lost its claim',
     ],
     [
       'no host is fit at all',
