@@ -36,8 +36,8 @@ export interface InstanceOptions {
   readonly epoch: number;
   /** Counts starts within the epoch, from 1. */
   readonly number: number;
-  /** See `ServerRecord.anew`. */
-  readonly anew: string | undefined;
+  /** See `ServerRecord.after`. */
+  readonly after: string | undefined;
   readonly swarm: SwarmView;
   /** Calls back after each change of what `swarm` shows. */
   readonly onSwarmChange: (callback: () => void) => () => void;
@@ -178,7 +178,7 @@ export class Instance {
   }
 
   #newRecord(capacity: { size: number; used: number }): ServerRecord {
-    const { settings, place, epoch, number, anew, clock } = this.#options;
+    const { settings, place, epoch, number, after, clock } = this.#options;
     return {
       v: 1,
       node: settings.nodeId,
@@ -187,7 +187,7 @@ export class Instance {
       port: settings.port,
       epoch,
       instance: number,
-      ...(anew === undefined ? {} : { anew }),
+      ...(after === undefined ? {} : { after }),
       since: new Date(clock.now()).toISOString(),
       capacity,
     };

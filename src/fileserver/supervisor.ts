@@ -5,9 +5,10 @@ import type { Clock } from '../lib/clock.ts';
 import { toVolumeError, VolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { NfsNull } from '../lib/nfs-null.ts';
+import { movedInCircles } from '../vfile/circles.ts';
 import { vfileKeys } from '../vfile/keys.ts';
 import { checkOptions, isVdvs } from '../vfile/options.ts';
-import type { VolumeSpec } from '../vfile/types.ts';
+import { type VolumeSpec, type VolumeStatus, volumeStatusSchema } from '../vfile/types.ts';
 import { servedBefore } from './claim.ts';
 import { type Claimed, Claiming, type Sight, volumeSpecOf } from './claiming.ts';
 import { CrashPolicy } from './crash-policy.ts';
@@ -75,6 +76,8 @@ export class Supervisor {
   /** Whether nodes have the volume mounted, and so will park when the server goes. */
   #mounted = false;
   #diskHeld = false;
+  /** Why the last server that was started here ended. */
+  #after: string | undefined;
   /** The end of all that is done under the claim that there is now. */
   #lost: Ending | undefined;
   readonly #crashes = new CrashPolicy();
@@ -150,21 +153,16 @@ export class Supervisor {
     let { claiming } = (await files.attached())
       ? { claiming: this.#claiming.claim(sight, leases, this.#stopping.signal) }
       : await this.#claiming.standBy(sight, leases);
-    for (let anew: string | undefined; ; ) {
-      const ending = await this.#serveClaimed(sight, claiming, anew);
+    for (;;) {
+      const ending = await this.#serveClaimed(sight, claiming);
       const letGo = this.#letGo(leases);
       if (ending.kind === 'stop') return await letGo;
-      anew = ending.reason;
       claiming = this.#claiming.claimAnew(sight, leases, letGo);
     }
   }
 
-  /** All that is done under one claim. @param anew why the one before was lost. */
-  async #serveClaimed(
-    sight: Sight,
-    claiming: Promise<Claimed>,
-    anew: string | undefined,
-  ): Promise<EndOfClaim> {
+  /** All that is done under one claim. */
+  async #serveClaimed(sight: Sight, claiming: Promise<Claimed>): Promise<EndOfClaim> {
     const { settings, files, permit, clock, log, store } = this.#options;
     const { synced, volume, nodes, swarm, findDisk } = sight;
     const onSwarmChange = followAll(volume, nodes);
@@ -224,10 +222,10 @@ export class Supervisor {
     if (!readOnly) this.#holdDisk(volume);
     const unfollow = readOnly ? () => undefined : await files.followRecords();
     try {
-      return await this.#serveAgainAndAgain((number) => {
+      return await this.#serveAgainAndAgain(volume, (number) => {
         const { nfsNull } = this.#options;
         return new Instance({
-          ...{ settings, ...post, epoch: claim.epoch, number, anew, swarm, onSwarmChange },
+          ...{ settings, ...post, epoch: claim.epoch, number, after: this.#after, swarm, onSwarmChange },
           ...{ publication, files, nfsNull, clock, log },
         });
       });
@@ -289,7 +287,7 @@ export class Supervisor {
     await files.prepare({ volume: settings.volume, servedBefore: served, readOnly, root });
   }
 
-  async #serveAgainAndAgain(create: (number: number) => Instance): Promise<EndOfClaim> {
+  async #serveAgainAndAgain(volume: Mirror, create: (number: number) => Instance): Promise<EndOfClaim> {
     const { clock } = this.#options;
     for (let number = 1; ; number += 1) {
       const instance = create(number);
@@ -300,16 +298,18 @@ export class Supervisor {
       const ending = await instance.run();
       if (ending.kind === 'stop') return ending;
       if (ending.kind === 'fatal') throw new VolumeError(ending.code, ending.reason);
-      await this.#pauseBefore(ending, clock.monotonic() - began);
+      this.#after = ending.reason;
+      await this.#pauseBefore(ending, volume, clock.monotonic() - began);
       if (ending.kind === 'lost') return ending;
     }
   }
 
   /** Before a server is started again. @throws VolumeError `unavailable` when it ended too often for that. */
-  async #pauseBefore(ending: Again, ranMs: number): Promise<void> {
+  async #pauseBefore(ending: Again, volume: Mirror, ranMs: number): Promise<void> {
     const { clock, log } = this.#options;
     if (ending.kind === 'regrace') return log.warn(`${ending.reason}: starting again without them`);
-    const pauseMs = this.#crashes.crashed(clock.monotonic(), ranMs);
+    const stays = movedInCircles(this.#status(volume), clock.now());
+    const pauseMs = this.#crashes.crashed(clock.monotonic(), ranMs, stays);
     const attempt = this.#crashes.recent;
     if (pauseMs === undefined) {
       throw new VolumeError(
@@ -318,7 +318,11 @@ export class Supervisor {
       );
     }
     const next = ending.kind === 'lost' ? 'claiming the volume anew' : 'starting again';
-    log.error(`${ending.reason}: ${next}`, { pauseMs, attempt });
+    log.error(`${ending.reason}: ${next}`, {
+      pauseMs,
+      attempt,
+      ...(stays ? { why: 'it failed on other hosts too' } : {}),
+    });
     await clock.sleep(pauseMs, this.#stopping.signal).catch(() => undefined);
   }
 
@@ -343,6 +347,11 @@ export class Supervisor {
 
   #volumeSpec(volume: Mirror): VolumeSpec {
     return volumeSpecOf(volume, this.#options.settings.volume);
+  }
+
+  #status(volume: Mirror): VolumeStatus | undefined {
+    const entry = volume.entries.get(vfileKeys.status(this.#options.settings.volume));
+    return volumeStatusSchema.safeParse(entry?.value).data;
   }
 
   #spec(volume: Mirror): { readOnly: boolean; uid?: number; gid?: number; mode?: number } {

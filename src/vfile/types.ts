@@ -101,6 +101,8 @@ export const volumeStatusSchema = z.object({
   lastFailover: failoverRecordSchema.optional(),
   /** Those before it, the newest first; only some are kept. */
   earlierFailovers: z.array(failoverRecordSchema).optional(),
+  /** RFC 3339: when failovers that nobody had asked for ended on another host; the last few, the newest first. */
+  unaskedMoves: z.array(z.string()).optional(),
 });
 export type VolumeStatus = z.infer<typeof volumeStatusSchema>;
 
@@ -144,8 +146,8 @@ export const serverRecordSchema = z.object({
   /** Counts starts of ganesha within the epoch. */
   instance: z.number().int().positive(),
   since: z.string(),
-  /** Why the task that serves had to claim the volume again, with its disk in place all the time; absent with its first claim. */
-  anew: z.string().optional(),
+  /** Why the task that serves had to start again (its ganesha ended, or its claim was lost); absent at its first start. */
+  after: z.string().optional(),
   /** Size and use of the exported file system in bytes, as of `since` or the last refresh. */
   capacity: z.object({ size: z.number(), used: z.number() }).optional(),
   /** After the end of a grace period in which clients were waited for: how many of them reclaimed. */

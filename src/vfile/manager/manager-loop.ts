@@ -165,7 +165,9 @@ export class ManagerLoop {
   }
 
   /** What is known besides the volume's records; asks the Swarm only as far as this volume may need something done. */
-  async #observe(before: VolumeRecords): Promise<Omit<Observed, 'memory' | 'status' | 'now'> | undefined> {
+  async #observe(
+    before: VolumeRecords,
+  ): Promise<Omit<Observed, 'memory' | 'status' | 'inCircles' | 'now'> | undefined> {
     const { volumesMirror, nodesMirror, settings } = this.#parts;
     const { name } = before;
     if (!volumesMirror.synced || !nodesMirror.synced) return undefined;

@@ -1,8 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
+import { movesKept } from '../circles.ts';
 import { serviceNameOf } from '../names.ts';
 import type { FailoverRecord, ServerRecord, VolumeStatus } from '../types.ts';
 import type { Observed, Plan } from './observed.ts';
-import { moveOrdered } from './plan-move.ts';
+import { askedFor, moveOrdered } from './plan-move.ts';
 import { standbyOf } from './plan-standby.ts';
 
 /** Deadlines come from a clock of their own: so many ms apart they are the same. */
@@ -40,7 +41,7 @@ function withPhases(o: Observed, record: FailoverRecord, now: Moment): FailoverR
 /** Who serves after a failover; `undefined` when the server came back under its old claim. */
 function takenOverBy(o: Observed, record: FailoverRecord, server: ServerRecord): FailoverRecord['by'] {
   const before = o.status?.server;
-  if (before?.epoch === server.epoch || server.anew !== undefined) return undefined;
+  if (before?.epoch === server.epoch || server.after !== undefined) return undefined;
   const waited = record.orderedMs === undefined && !o.memory.replaced && (o.service?.replicas ?? 1) > 1;
   return waited && before?.node !== server.node ? 'standby' : 'new task';
 }
@@ -70,7 +71,7 @@ function unseenFailover(o: Observed, now: Moment): FailoverRecord | undefined {
   const before = o.status?.server;
   if (!server || !before || server.epoch <= before.epoch || o.mounts.length === 0) return undefined;
   const { host: to, epoch, instance } = server;
-  const why = server.anew === undefined ? '' : ` (on ${server.host}: ${server.anew})`;
+  const why = server.after === undefined ? '' : ` (on ${server.host}: ${server.after})`;
   const cause = `seen only when it was over: no manager led meanwhile${why}`;
   const record = {
     at: server.since,
@@ -97,7 +98,7 @@ function nextFailover(o: Observed, plan: Plan, now: Moment): FailoverRecord | un
       ? last
       : {
           at: new Date(now.wall - missedMs).toISOString(),
-          cause: moved ? 'moved as asked' : plan.reason,
+          cause: moved ? askedFor : plan.reason,
           from: hostOf(o, lost.node),
         };
     const decided = plan.kind === 'step' && plan.step.do === 'replaceTask';
@@ -110,10 +111,18 @@ function nextFailover(o: Observed, plan: Plan, now: Moment): FailoverRecord | un
     const { host: to, epoch, instance } = o.server;
     const record = { ...withPhases(o, last, now), to, ...(by ? { by } : {}), durationMs, epoch, instance };
     // What was thought while it was missing was a guess.
-    const cause = o.server.anew === undefined ? {} : { cause: `on ${to}: ${o.server.anew}` };
+    const cause = o.server.after === undefined ? {} : { cause: `on ${to}: ${o.server.after}` };
     return withClients(o, { ...record, ...cause }, now);
   }
   return o.mounts.length === 0 ? { ...last, durationMs } : last;
+}
+
+/** With the move that has just ended, if nobody had asked for it. */
+function unaskedMoves(o: Observed, last: FailoverRecord | undefined): readonly string[] {
+  const [before, moves] = [o.status?.lastFailover, o.status?.unaskedMoves ?? []];
+  const ended = last?.durationMs !== undefined && (before?.at !== last.at || before.durationMs === undefined);
+  if (!ended || last.to === undefined || last.to === last.from || last.cause === askedFor) return moves;
+  return [last.at, ...moves].slice(0, movesKept);
 }
 
 /** When a new failover is opened, the last one becomes an earlier one. */
@@ -151,6 +160,7 @@ export function nextStatus(o: Observed, plan: Plan, now: Moment): VolumeStatus {
   const standby = standbyOf(o);
   const lastFailover = nextFailover(o, plan, now);
   const earlier = earlierFailovers(o, lastFailover);
+  const moves = unaskedMoves(o, lastFailover);
   return {
     v: 1,
     state,
@@ -167,6 +177,7 @@ export function nextStatus(o: Observed, plan: Plan, now: Moment): VolumeStatus {
     ...(o.service ? { serviceName: serviceNameOf(o.name) } : {}),
     ...(lastFailover ? { lastFailover } : {}),
     ...(earlier.length > 0 ? { earlierFailovers: [...earlier] } : {}),
+    ...(moves.length > 0 ? { unaskedMoves: [...moves] } : {}),
   };
 }
 

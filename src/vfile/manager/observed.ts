@@ -86,6 +86,8 @@ export interface Observed {
     | 'standby'
     | 'standbyAfterMs'
   >;
+  /** See `movedInCircles`. */
+  readonly inCircles: boolean;
   /** Monotonic ms. */
   readonly now: number;
 }

@@ -3,6 +3,9 @@ import type { Observed, Plan } from './observed.ts';
 import { placeServer, unfitFor } from './place-server.ts';
 import { standbyOf } from './plan-standby.ts';
 
+/** Why a volume moves that somebody wants elsewhere. */
+export const askedFor = 'moved as asked';
+
 /** How long a server that was told to stop may go on before it is told again. */
 const stopMs = 20_000;
 /** After this a move that nobody withdrew, and for which no node is fit, is forgotten. */
@@ -65,9 +68,9 @@ export function planMove(o: Observed, server: ServerRecord): Plan | undefined {
   }
   const standby = standbyOf(o);
   if (!stop && standby && (to === undefined || to === standby.node)) {
-    return { kind: 'step', step: { do: 'askToStop', move }, state, reason: 'moved as asked' };
+    return { kind: 'step', step: { do: 'askToStop', move }, state, reason: askedFor };
   }
   const { constraints } = placement;
   const step = { do: 'replaceTask', service, constraints, taskId: undefined } as const;
-  return { kind: 'step', step, state, reason: 'moved as asked' };
+  return { kind: 'step', step, state, reason: askedFor };
 }

@@ -104,7 +104,8 @@ function planClaimed(o: Observed): Plan {
     memory.lastClaim?.since ?? now,
     memory.replaced?.at ?? 0,
   );
-  const limit = since + (again ? restartInPlaceMs : o.settings.startDeadlineMs);
+  const stays = again && o.inCircles;
+  const limit = since + (again && !stays ? restartInPlaceMs : o.settings.startDeadlineMs);
   if (now >= limit) {
     return replace(o, {
       cause: `the file server on ${host} does not serve`,
@@ -113,7 +114,8 @@ function planClaimed(o: Observed): Plan {
   }
   const moves = again && moveOrdered(o);
   const what = moves ? 'stops, as asked' : again ? 'restarts' : 'starts';
-  return wait(o, `the file server on ${host} ${what}`, limit);
+  const why = stays ? '; it failed on other hosts too, so it stays there and pauses before each attempt' : '';
+  return wait(o, `the file server on ${host} ${what}${why}`, limit);
 }
 
 /** Swarm has a task that has no node yet. */

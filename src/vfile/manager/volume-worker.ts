@@ -1,6 +1,7 @@
 import type { Store } from '../../etcd/store.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { toVolumeError, VolumeError } from '../../lib/errors.ts';
+import { movedInCircles } from '../circles.ts';
 import { vfileKeys } from '../keys.ts';
 import type { Read, VolumeRecords } from '../read-volume.ts';
 import type { VolumeSpec, VolumeStatus } from '../types.ts';
@@ -22,7 +23,7 @@ export interface WorkerParts {
   /** Everything else that is known, from the Swarm too. `undefined` while contact with the store is lost. */
   readonly observe: (
     records: VolumeRecords,
-  ) => Promise<Omit<Observed, 'memory' | 'status' | 'now'> | undefined>;
+  ) => Promise<Omit<Observed, 'memory' | 'status' | 'inCircles' | 'now'> | undefined>;
   readonly runStep: (spec: Read<VolumeSpec>, step: Step) => Promise<StatusPatch>;
   readonly emit: (event: ManagerEvent) => void;
   /** Called once when the volume is gone. */
@@ -124,7 +125,8 @@ export class VolumeWorker {
     const seen = await observe(records());
     if (!seen) return forEver;
     const now = clock.monotonic();
-    const input = { ...seen, status: this.#status, now };
+    const inCircles = movedInCircles(this.#status, clock.now());
+    const input = { ...seen, status: this.#status, inCircles, now };
     this.#memory = remember(input, this.#memory);
     const observed: Observed = { ...input, memory: this.#memory };
     const plan = planVolume(observed);

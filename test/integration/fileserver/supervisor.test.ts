@@ -270,7 +270,7 @@ describe.each(['ext4', 'xfs'] as const)('a file server on %s', (fsType) => {
     expect(performance.now() - silent).toBeLessThan(1_700);
     for (const member of etcd.members) member.thaw();
     const again = await server((record) => record?.epoch === 2);
-    expect(again).toMatchObject({ instance: 1, anew: expect.stringMatching(/lease could not be renewed/) });
+    expect(again).toMatchObject({ instance: 1, after: expect.stringMatching(/lease could not be renewed/) });
     expect(task.process()).not.toBe(process);
     const client = await mount(clientAddress, 'node');
     await untilNoGrace(client);

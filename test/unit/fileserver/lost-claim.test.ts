@@ -26,7 +26,7 @@ describe('a file server that loses its claim', () => {
     expect(await bench.value('server')).toMatchObject({
       epoch: 2,
       instance: 1,
-      anew: expect.stringContaining('the lease could not be renewed'),
+      after: expect.stringContaining('the lease could not be renewed'),
     });
     expect([bench.outcome, bench.processes.length, bench.process.ended]).toEqual(['running', 2, false]);
     // The disk and the socket were never let go of.
@@ -44,7 +44,7 @@ describe('a file server that loses its claim', () => {
     bench.store.dropLease(claim?.lease ?? '');
     await bench.clock.advance(1_500);
     expect(bench.processes[0]?.ended).toBe(true);
-    expect(await bench.value('server')).toMatchObject({ epoch: 2, anew: 'killed: the lease is gone' });
+    expect(await bench.value('server')).toMatchObject({ epoch: 2, after: 'killed: the lease is gone' });
   });
 
   it('ends when its disk has gone elsewhere meanwhile', async () => {

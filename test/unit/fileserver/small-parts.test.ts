@@ -38,6 +38,14 @@ describe('after a crash', () => {
     expect([0, 1, 2, 3, 4].map((at) => policy.crashed(at * 10_000, 9_000))).toEqual([0, 0, 0, 0, undefined]);
   });
 
+  it('one that failed on other hosts too stays where it is, with longer and longer pauses', () => {
+    const policy = new CrashPolicy();
+    for (let at = 0; at < 4; at += 1) policy.crashed(at, 0, true);
+    expect([4, 5, 6, 7, 8].map((at) => policy.crashed(at, 9_000, true))).toEqual([
+      ...[5_000, 10_000, 20_000, 30_000, 30_000],
+    ]);
+  });
+
   it('crashes of more than a minute ago do not count', () => {
     const policy = new CrashPolicy();
     policy.crashed(0, 0);

@@ -219,6 +219,24 @@ describe('a file server whose ganesha fails', () => {
     expect(await bench.value('claim')).toBeUndefined();
   });
 
+  it('stays where it is when it was given to other hosts twice and fails here too', async () => {
+    const bench = new Bench();
+    await bench.start();
+    const at = (ago: number) => new Date(bench.clock.now() - ago).toISOString();
+    const status = { v: 1, state: 'Mounted', reason: '', since: at(0), baseReady: true };
+    const value = { ...status, unaskedMoves: [at(60_000), at(120_000)] };
+    await bench.store.txn([], [{ put: vfileKeys.status(volume), value }]);
+    for (let crash = 0; crash < 5; crash += 1) {
+      bench.process.die();
+      await bench.clock.advance(4_900);
+    }
+    // Between the fifth and the sixth start lie 5 s.
+    expect([bench.outcome, bench.processes.length]).toEqual(['running', 5]);
+    await bench.clock.advance(200);
+    expect(bench.processes).toHaveLength(6);
+    expect(await bench.value('server')).toMatchObject({ after: expect.stringContaining('SIGSEGV') });
+  });
+
   it('lets go of the volume when the disk fails, but not while a process may still write to it', async () => {
     const bench = new Bench();
     await bench.start();

@@ -61,6 +61,7 @@ const observed = (patch: Partial<Observed>): Observed => ({
     standby: true,
     standbyAfterMs: 0,
   },
+  inCircles: false,
   now: moment.monotonic,
   ...patch,
 });
@@ -147,14 +148,33 @@ describe('the status of a volume', () => {
     const onSameNode = { ...server, node: 'n1' };
     expect(by({ service: two, server: onSameNode })).toBe('new task');
     expect(by({ service: two, server: { ...onSameNode, epoch: 3, instance: 2 } })).toBeUndefined();
-    const anew = { ...onSameNode, host: 'h1', anew: 'killed: no lease' };
-    expect(by({ service: two, server: anew })).toBeUndefined();
-    expect(nextStatus(observed({ status: begun, server: anew }), mounted, moment).lastFailover).toMatchObject(
-      { cause: 'on h1: killed: no lease', to: 'h1', epoch: 4 },
-    );
+    const again = { ...onSameNode, host: 'h1', after: 'killed: no lease' };
+    expect(by({ service: two, server: again })).toBeUndefined();
+    expect(
+      nextStatus(observed({ status: begun, server: again }), mounted, moment).lastFailover,
+    ).toMatchObject({ cause: 'on h1: killed: no lease', to: 'h1', epoch: 4 });
     const memory = { unservedSince: 60_000, replaced: { at: 60_000, taskId: 't1' } };
     const ordered = nextStatus(observed({ status: begun, memory }), wait(0), moment);
     expect(by({ status: ordered, service: two })).toBe('new task');
+  });
+
+  it('remembers when failovers that nobody had asked for went to another host, the last few', () => {
+    const begun = (cause: string) =>
+      nextStatus(observed({ memory: { unservedSince: 60_000 } }), { ...wait(0), reason: cause }, moment);
+    const moves = (patch: Partial<Observed>) =>
+      nextStatus(observed({ status: begun('h1 is lost'), server, ...patch }), mounted, moment).unaskedMoves;
+    const at = new Date(moment.wall).toISOString();
+    expect(moves({})).toEqual([at]);
+    expect(moves({ status: { ...begun('h1 is lost'), unaskedMoves: ['d', 'c', 'b', 'a'] } })).toEqual([
+      at,
+      ...['d', 'c', 'b'],
+    ]);
+    // Asked for, in place, or told before already.
+    expect(moves({ status: begun('moved as asked') })).toBeUndefined();
+    const home = { ...server, node: 'n1', host: 'n1', epoch: 3, instance: 2, after: 'ganesha ended' };
+    expect(moves({ server: home })).toBeUndefined();
+    const ended = nextStatus(observed({ status: begun('h1 is lost'), server }), mounted, moment);
+    expect(moves({ status: ended })).toEqual([at]);
   });
 
   it('says where the standby is, also while it takes over', () => {

@@ -132,6 +132,7 @@ export function plan(patch: Partial<Observed>): Plan {
     nodes: [node('n1'), node('n2'), node('n3')],
     memory: {},
     settings,
+    inCircles: false,
     now,
     ...patch,
   });

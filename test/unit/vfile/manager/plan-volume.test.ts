@@ -187,6 +187,11 @@ describe('a volume whose server is lost', () => {
       'Failing over: wait 9000: the file server on host-n1 restarts',
     ],
     [
+      'ganesha does not come back in place, nor did it on other hosts',
+      { claim: claim('n1', 3), memory: missing(10_000), inCircles: true },
+      'Failing over: wait 50000: the file server on host-n1 restarts; it failed on other hosts too, so it stays there and pauses before each attempt',
+    ],
+    [
       'ganesha does not come back in place',
       { claim: claim('n1', 3), memory: missing(10_000) },
       'Failing over: replaceTask [node.id!=n1]: the file server on host-n1 does not serve',
