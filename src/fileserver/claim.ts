@@ -31,6 +31,8 @@ export interface ClaimOptions {
   readonly log: Log;
   /** How long to wait for the last holder. */
   readonly timeoutMs: number;
+  /** What else must hold as the claim is taken. */
+  readonly onlyWhile?: Condition | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -143,7 +145,7 @@ function claimed({ mirror, volume }: ClaimOptions, record: ServerClaim, createRe
 }
 
 async function tryClaim(options: ClaimOptions): Promise<Claim | undefined> {
-  const { volume, node, store, mirror, lease, clock } = options;
+  const { volume, node, store, mirror, lease, clock, onlyWhile } = options;
   const [claimKey, epochKey, specKey] = [
     vfileKeys.claim(volume),
     vfileKeys.epoch(volume),
@@ -158,6 +160,7 @@ async function tryClaim(options: ClaimOptions): Promise<Claim | undefined> {
       { key: claimKey, is: 'absent' },
       { key: specKey, is: 'present' },
       before ? { key: epochKey, modRevision: before.modRevision } : { key: epochKey, is: 'absent' },
+      ...(onlyWhile ? [onlyWhile] : []),
     ],
     [
       { put: claimKey, value: record, lease: lease.id },

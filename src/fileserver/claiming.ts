@@ -1,8 +1,8 @@
 import { followAll } from '../etcd/follow-all.ts';
 import type { Mirror } from '../etcd/mirror.ts';
-import type { Lease, Store } from '../etcd/store.ts';
+import type { Condition, Lease, Store } from '../etcd/store.ts';
 import type { Clock } from '../lib/clock.ts';
-import { VolumeError } from '../lib/errors.ts';
+import { toVolumeError, VolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { vfileKeys } from '../vfile/keys.ts';
 import { type VolumeSpec, volumeSpecSchema } from '../vfile/types.ts';
@@ -72,8 +72,9 @@ export class Claiming {
   /**
    * Gets a lease, this node's address and the claim; the disk is here, or on its way.
    * @param leases takes up what has to be given up again, whatever comes of it.
+   * @param onlyWhile what must hold as the claim is taken.
    */
-  async claim(sight: Sight, leases: Lease[], signal: AbortSignal): Promise<Claimed> {
+  async claim(sight: Sight, leases: Lease[], signal: AbortSignal, onlyWhile?: Condition): Promise<Claimed> {
     const { settings, clock, log, store } = this.#parts;
     const { synced, volume: mirror, nodes, swarm, known, findDisk } = sight;
     const { volume, nodeId: node, claimTimeoutMs: timeoutMs } = settings;
@@ -88,13 +89,16 @@ export class Claiming {
       ready(),
       synced.then(() => clearDeadClaim({ volume, node, store, mirror, findDisk, log })),
     ]);
-    const claim = await takeClaim({ volume, node, store, mirror, lease, clock, log, timeoutMs, signal });
+    const claim = await takeClaim({
+      ...{ volume, node, store, mirror, lease, clock, log, timeoutMs, onlyWhile, signal },
+    });
     return { address, lease, claim };
   }
 
   /**
-   * After the claim was lost.
-   * @param letGo resolves when as much as possible was done to end that one.
+   * After the claim was lost. That the disk seems to be mounted here proves nothing: a host that was frozen may look before its
+   * guard does. So the claim is taken only while this node has the disk by vDVS's records, in one transaction with them.
+   * @param letGo resolves when as much as possible was done to end the claim before.
    * @throws VolumeError `unavailable` as soon as the disk is not here any more.
    */
   async claimAnew(sight: Sight, leases: Lease[], letGo: Promise<void>): Promise<Claimed> {
@@ -107,13 +111,38 @@ export class Claiming {
     // The only other end is that of the sleep, when the volume is claimed.
     watch().catch(() => undefined);
     const signal = AbortSignal.any([gone.signal, this.#parts.stopping]);
+    const claim = async () => {
+      await letGo;
+      return await this.claim(sight, leases, signal, await this.#ownDisk(sight, signal));
+    };
     try {
-      await unlessAborted(signal, letGo);
       // A store that does not answer keeps nobody here: what still comes of it ends with this process.
-      return await unlessAborted(signal, this.claim(sight, leases, signal));
+      return await unlessAborted(signal, claim());
     } finally {
       claimed.abort();
     }
+  }
+
+  /** True for as long as this node has the disk. @throws VolumeError `unavailable` when it has not. */
+  async #ownDisk({ findDisk }: Sight, signal: AbortSignal): Promise<Condition> {
+    const { settings, clock, log } = this.#parts;
+    const deadline = clock.monotonic() + settings.claimTimeoutMs;
+    for (;;) {
+      try {
+        const disk = await findDisk();
+        if (disk) return disk.condition;
+        break;
+      } catch (thrown) {
+        const error = toVolumeError(thrown);
+        if (!error.retry || clock.monotonic() >= deadline) throw error;
+        log.debug('whether the disk is still here is not known', { why: error.message });
+        await clock.sleep(diskLookMs, signal);
+      }
+    }
+    throw new VolumeError(
+      'unavailable',
+      'the claim was lost, and the disk is not given to this host any more',
+    );
   }
 
   /** Waits for the disk with all done that can be done without it. */

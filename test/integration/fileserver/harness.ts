@@ -14,6 +14,8 @@ import { openVolumeFiles } from '../../../src/fileserver/volume-files.ts';
 import { systemClock as clock } from '../../../src/lib/clock.ts';
 import { type Log, silentLog } from '../../../src/lib/log.ts';
 import { nfsNull } from '../../../src/lib/nfs-null.ts';
+import { findDiskHold } from '../../../src/vdvs/disk-hold.ts';
+import { vdvsKeys } from '../../../src/vdvs/keys.ts';
 import { vfileKeys } from '../../../src/vfile/keys.ts';
 import { type ServerRecord, serverRecordSchema } from '../../../src/vfile/types.ts';
 import { freePort } from '../../contract/free-port.ts';
@@ -95,7 +97,22 @@ export async function createBench(fsType: 'ext4' | 'xfs'): Promise<Bench> {
     createdAt: '2026-01-01T00:00:00Z',
     createdBy: 'n1',
   };
-  await store.txn([], [{ put: vfileKeys.spec(volume), value: spec }]);
+  const attached = {
+    v: 1,
+    node: 'n1',
+    host: 'host1',
+    epoch: 1,
+    access: 'read-write',
+    since: '2026-01-01T00:00:00Z',
+  };
+  const base = { datastore: 'default', name: spec.baseVolume };
+  await store.txn(
+    [],
+    [
+      { put: vfileKeys.spec(volume), value: spec },
+      { put: vdvsKeys.attachment(base), value: attached },
+    ],
+  );
   const mirror: Mirror = createMirror({ store, prefix: vfileKeys.server(volume), clock, log: silentLog });
   await mirror.ready(10_000);
   const tasks: Task[] = [];
@@ -132,7 +149,7 @@ export async function createBench(fsType: 'ext4' | 'xfs'): Promise<Bench> {
         settings: { ...settings, port },
         store: own,
         createMirror: (prefix) => createMirror({ store: own, prefix, clock, log: silentLog }),
-        findDisk: async () => undefined,
+        findDisk: (baseVolume) => findDiskHold(own, baseVolume, settings.nodeId),
         followDisk: (_baseVolume, told) => {
           task.tellGranted = told;
           return () => undefined;

@@ -76,6 +76,9 @@ export class FakeProcess implements ServerProcess {
   }
 }
 
+/** There while this node has the disk, as vDVS has it. */
+export const diskKey = '/disk';
+
 /** A supervisor among fakes, in a memory store, at a clock turned by hand. */
 export class Bench {
   readonly clock = new ManualClock();
@@ -103,6 +106,8 @@ export class Bench {
   writeMs = 0;
   /** Tells the server whether its node is given the disk. */
   tellGranted: (ours: boolean) => void = () => undefined;
+  /** Called between the look at how this node has the disk, and its answer. */
+  onDiskFound: (() => Promise<unknown>) | undefined;
   /** So long it takes until the records of clients are followed, ms. */
   followMs = 0;
   /** How often what the kernel holds was written out, how long one pass takes, ms, and what is wrong with it. */
@@ -139,6 +144,7 @@ export class Bench {
   async start(changed: Partial<FileServerSettings> = {}): Promise<void> {
     await this.putSpec();
     await this.putNode('n1', '10.0.0.1');
+    await this.store.txn([], [{ put: diskKey, value: 'attached' }]);
     const settings: FileServerSettings = {
       ...readFileServerSettings({
         VFILE_VOLUME: volume,
@@ -154,7 +160,12 @@ export class Bench {
       settings,
       store,
       createMirror: (prefix) => createMirror({ store, prefix, clock, log: silentLog }),
-      findDisk: async () => undefined,
+      findDisk: async () => {
+        const found = await store.get(diskKey);
+        await this.onDiskFound?.();
+        const condition = { key: diskKey, createRevision: found?.createRevision ?? 0 };
+        return found ? { lease: undefined, condition, givenBack: false } : undefined;
+      },
       followDisk: (_baseVolume, told) => {
         this.tellGranted = told;
         return () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { vfileKeys } from '../../../src/vfile/keys.ts';
-import { Bench, volume } from './fakes.ts';
+import { Bench, diskKey, volume } from './fakes.ts';
 
 /** A server that has lost contact to etcd for so long that it had to be killed. */
 async function cutOff(): Promise<Bench> {
@@ -56,6 +56,30 @@ describe('a file server that loses its claim', () => {
     bench.own.goOnline();
     await bench.clock.advance(10_000);
     expect(await bench.value('claim')).toBeUndefined();
+  });
+
+  it('ends when the disk is given to this host no more, though it still seems to be mounted', async () => {
+    const bench = await cutOff();
+    await bench.store.txn([], [{ delete: diskKey }]);
+    bench.own.goOnline();
+    await bench.clock.advance(5_000);
+    expect(bench.outcome).toMatchObject({
+      message: expect.stringContaining('not given to this host any more'),
+    });
+    expect(await bench.value('claim')).toBeUndefined();
+  });
+
+  it('does not claim when the disk is taken away at that very moment', async () => {
+    const bench = await cutOff();
+    await bench.clock.advance(3_000);
+    // Looked for, and given to another attachment before the claim is taken.
+    bench.onDiskFound = () =>
+      bench.store
+        .txn([], [{ delete: diskKey }])
+        .then(() => bench.store.txn([], [{ put: diskKey, value: 'anew' }]));
+    bench.own.goOnline();
+    await bench.clock.advance(20_000);
+    expect([await bench.value('claim'), bench.processes.length]).toEqual([undefined, 1]);
   });
 
   it('serves nothing under a claim that was lost before the server was started', async () => {
