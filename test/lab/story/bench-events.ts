@@ -149,6 +149,10 @@ export async function eventStalls(
       const { result, findings } = await playRound(stage, round);
       series.problems.push(...findings);
       if (!result) continue;
+      if (result.onServer !== (on === 'server')) {
+        say('the server had moved meanwhile: not counted');
+        continue;
+      }
       const gaps = await appenders.longestGaps(result.at, watchedHosts(lab, kind, result.host));
       say(`open files were not written for ${gaps.map((ms) => ms.toFixed(0)).join(', ')} ms`);
       series.times.push(Math.max(...gaps));
