@@ -102,6 +102,23 @@ describe('the guard', () => {
     expect(told.map((message) => message.type)).toContain('fenced');
   });
 
+  it('shuts down once what it is then asked to shut down, and again what is mounted there anew', async () => {
+    const guard = guardWith();
+    await holding(guard);
+    store.goOffline();
+    await clock.advance(20_000);
+    expect(await guard.shutdown(mount)).toBe(true);
+    expect(fenced).toHaveLength(2);
+    // Another disk at the same place is not the one that was shut down.
+    expect(await guard.shutdown({ ...mount, device: '/dev/loop8' })).toBe(true);
+    expect(fenced).toHaveLength(3);
+    store.goOnline();
+    await clock.advance(1_000);
+    guard.protect(mount, leaseOf(told.at(-1)));
+    expect(await guard.shutdown(mount)).toBe(true);
+    expect(fenced).toHaveLength(4);
+  });
+
   it('lives through a loss of contact that is shorter than the lease', async () => {
     await holding(guardWith());
     store.goOffline();
