@@ -2,12 +2,12 @@ import { followAll } from '../etcd/follow-all.ts';
 import type { Mirror } from '../etcd/mirror.ts';
 import type { Condition, Lease, Store } from '../etcd/store.ts';
 import type { Clock } from '../lib/clock.ts';
-import { toVolumeError, VolumeError } from '../lib/errors.ts';
+import { VolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { vfileKeys } from '../vfile/keys.ts';
 import { type VolumeSpec, volumeSpecSchema } from '../vfile/types.ts';
 import { type Claim, clearDeadClaim, takeClaim } from './claim.ts';
-import { unlessAborted } from './deadline.ts';
+import { persistently, unlessAborted } from './deadline.ts';
 import type { FindDisk } from './disk-guard.ts';
 import { EarlyClaim } from './early-claim.ts';
 import { giveUp, grantLease } from './own-lease.ts';
@@ -126,19 +126,10 @@ export class Claiming {
   /** True for as long as this node has the disk. @throws VolumeError `unavailable` when it has not. */
   async #ownDisk({ findDisk }: Sight, signal: AbortSignal): Promise<Condition> {
     const { settings, clock, log } = this.#parts;
-    const deadline = clock.monotonic() + settings.claimTimeoutMs;
-    for (;;) {
-      try {
-        const disk = await findDisk();
-        if (disk) return disk.condition;
-        break;
-      } catch (thrown) {
-        const error = toVolumeError(thrown);
-        if (!error.retry || clock.monotonic() >= deadline) throw error;
-        log.debug('whether the disk is still here is not known', { why: error.message });
-        await clock.sleep(diskLookMs, signal);
-      }
-    }
+    const onFailure = (why: string) => log.debug('whether the disk is still here is not known', { why });
+    const timeoutMs = settings.claimTimeoutMs;
+    const disk = await persistently({ clock, timeoutMs, pauseMs: diskLookMs, onFailure, signal }, findDisk);
+    if (disk) return disk.condition;
     throw new VolumeError(
       'unavailable',
       'the claim was lost, and the disk is not given to this host any more',

@@ -1,5 +1,5 @@
 import type { Clock } from '../lib/clock.ts';
-import { VolumeError } from '../lib/errors.ts';
+import { toVolumeError, VolumeError } from '../lib/errors.ts';
 
 /**
  * Gives up waiting for `work` after `timeoutMs`. The work itself goes on: a call into a dead disk cannot be taken back.
@@ -45,5 +45,34 @@ export async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): P
     return await Promise.race([work, aborted]);
   } finally {
     done.abort();
+  }
+}
+
+/** How something is done again. Times in ms. */
+export interface Persistence {
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  readonly pauseMs: number;
+  /** Told of each failure after which it is done again. */
+  readonly onFailure: (message: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Does `work` again, with a pause in between, as long as it fails with what may pass by itself.
+ * @throws what it threw last, when that will not pass or `timeoutMs` are over. Rejects in a pause when `signal` is aborted.
+ */
+export async function persistently<T>(how: Persistence, work: () => Promise<T>): Promise<T> {
+  const { clock, signal } = how;
+  const deadline = clock.monotonic() + how.timeoutMs;
+  for (;;) {
+    try {
+      return await work();
+    } catch (thrown) {
+      const { retry, message } = toVolumeError(thrown);
+      if (!retry || clock.monotonic() >= deadline) throw thrown;
+      how.onFailure(message);
+      await clock.sleep(how.pauseMs, signal);
+    }
   }
 }

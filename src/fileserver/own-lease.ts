@@ -2,7 +2,7 @@ import type { Lease, Store } from '../etcd/store.ts';
 import type { Clock } from '../lib/clock.ts';
 import { toVolumeError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import { withDeadline } from './deadline.ts';
+import { persistently, withDeadline } from './deadline.ts';
 import type { FileServerSettings } from './settings.ts';
 
 /** How long the end waits for the store to revoke the lease, in ms; without it the lease runs out by itself. */
@@ -23,19 +23,13 @@ export async function grantLease(options: {
   readonly signal: AbortSignal;
 }): Promise<Lease> {
   const { store, settings, leases, clock, log, signal } = options;
-  const deadline = clock.monotonic() + settings.claimTimeoutMs;
-  for (;;) {
-    try {
-      const lease = await store.grantLease(settings.leaseMs);
-      leases.push(lease);
-      return lease;
-    } catch (error) {
-      const { retry, message } = toVolumeError(error);
-      if (!retry || clock.monotonic() >= deadline) throw error;
-      log.warn('no lease yet, trying again', { reason: message });
-      await clock.sleep(reachPauseMs, signal);
-    }
-  }
+  const { claimTimeoutMs: timeoutMs, leaseMs } = settings;
+  const onFailure = (reason: string) => log.warn('no lease yet, trying again', { reason });
+  const lease = await persistently({ clock, timeoutMs, pauseMs: reachPauseMs, onFailure, signal }, () =>
+    store.grantLease(leaseMs),
+  );
+  leases.push(lease);
+  return lease;
 }
 
 /**

@@ -62,6 +62,11 @@ function withClients(o: Observed, record: FailoverRecord, now: Moment): Failover
   };
 }
 
+/** What ended the server that this one follows in the same task, and where; `undefined` for a task's first. */
+function endedHere({ after, host }: ServerRecord): string | undefined {
+  return after === undefined ? undefined : `on ${host}: ${after}`;
+}
+
 /**
  * A failover that no manager saw begin: the leading one was lost with the server, and the standby waits for no manager. When the
  * server was missed is not known, only since when another one serves.
@@ -71,7 +76,8 @@ function unseenFailover(o: Observed, now: Moment): FailoverRecord | undefined {
   const before = o.status?.server;
   if (!server || !before || server.epoch <= before.epoch || o.mounts.length === 0) return undefined;
   const { host: to, epoch, instance } = server;
-  const why = server.after === undefined ? '' : ` (on ${server.host}: ${server.after})`;
+  const ended = endedHere(server);
+  const why = ended === undefined ? '' : ` (${ended})`;
   const cause = `seen only when it was over: no manager led meanwhile${why}`;
   const record = {
     at: server.since,
@@ -111,8 +117,8 @@ function nextFailover(o: Observed, plan: Plan, now: Moment): FailoverRecord | un
     const { host: to, epoch, instance } = o.server;
     const record = { ...withPhases(o, last, now), to, ...(by ? { by } : {}), durationMs, epoch, instance };
     // What was thought while it was missing was a guess.
-    const cause = o.server.after === undefined ? {} : { cause: `on ${to}: ${o.server.after}` };
-    return withClients(o, { ...record, ...cause }, now);
+    const cause = endedHere(o.server);
+    return withClients(o, { ...record, ...(cause === undefined ? {} : { cause }) }, now);
   }
   return o.mounts.length === 0 ? { ...last, durationMs } : last;
 }

@@ -168,15 +168,13 @@ function planUnclaimed(o: Observed): Plan {
     task.nodeId === (last?.node ?? o.status.server.node) &&
     task.createdAt <= Date.parse(last?.since ?? '9999-01-01T00:00:00Z');
   if (sameAsBefore) {
-    const runs = task.state === 'running';
-    const limit = missingSince + (runs ? restartInPlaceMs : swarmRestartMs);
-    const cause = `the file server on ${host} ${runs ? 'lost its claim' : 'stopped'}`;
-    if (now >= limit) return replace(o, { cause, avoid: [task.nodeId] });
-    return wait(
-      o,
-      `${cause}; waiting for ${runs ? 'it to claim the volume anew' : 'Swarm to restart it'}`,
-      limit,
-    );
+    const [what, toCome, ms] =
+      task.state === 'running'
+        ? (['lost its claim', 'it to claim the volume anew', restartInPlaceMs] as const)
+        : (['stopped', 'Swarm to restart it', swarmRestartMs] as const);
+    const cause = `the file server on ${host} ${what}`;
+    if (now >= missingSince + ms) return replace(o, { cause, avoid: [task.nodeId] });
+    return wait(o, `${cause}; waiting for ${toCome}`, missingSince + ms);
   }
   const limit = deadlineOf(o);
   if (now >= limit) {

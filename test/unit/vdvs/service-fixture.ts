@@ -1,5 +1,5 @@
 import { createMemoryStore, type MemoryStore } from '../../../src/etcd/memory-store.ts';
-import type { Store } from '../../../src/etcd/store.ts';
+import type { Lease, Store } from '../../../src/etcd/store.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { ManualClock } from '../../../src/lib/manual-clock.ts';
 import { createRulesGate } from '../../../src/vdvs/rules/gate.ts';
@@ -83,3 +83,30 @@ export class ServiceWorld {
     this.store = createMemoryStore({ clock: this.clock });
   }
 }
+
+/** Two services on the same store, a volume's name, and the leases of two hosts that want the volume. */
+export async function twoServices() {
+  const world = new ServiceWorld();
+  const { store, ann } = world;
+  const id = world.id('v');
+  const services = [world.service(), world.service()];
+  const annLease = await store.client().grantLease(5_000);
+  const bobLease = await store.client().grantLease(5_000);
+  const service = (index = 0) => {
+    const found = services[index];
+    if (!found) throw new Error('no such service');
+    return found;
+  };
+  return {
+    ...{ world, id, annLease, bobLease, service },
+    create: (options: Record<string, string> = {}) => service().volumes.create(ann, id, options),
+    attach: (who: typeof ann, lease: Lease, waitMs = 0, index = 0) =>
+      service(index).attachments.attach(who, id, { lease: lease.id, waitMs }, new AbortController().signal),
+    async end(): Promise<void> {
+      annLease.release();
+      bobLease.release();
+      await store.close();
+    },
+  };
+}
+export type TwoServices = Awaited<ReturnType<typeof twoServices>>;

@@ -2,41 +2,27 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { MemoryStore } from '../../../src/etcd/memory-store.ts';
 import type { Lease } from '../../../src/etcd/store.ts';
 import { VolumeError } from '../../../src/lib/errors.ts';
-import { ServiceWorld } from './service-fixture.ts';
-
-const never = new AbortController().signal;
+import { type ServiceWorld, type TwoServices, twoServices } from './service-fixture.ts';
 
 describe('volumes of the vDVS service', () => {
-  const id = { datastore: 'ds', name: 'v' };
+  let two: TwoServices;
   let world: ServiceWorld;
+  let id: TwoServices['id'];
+  let annLease: Lease;
+  let service: TwoServices['service'];
+  let create: TwoServices['create'];
+  let attach: TwoServices['attach'];
   let store: MemoryStore;
   let disks: ServiceWorld['ds'];
   let ann: ServiceWorld['ann'];
   let bob: ServiceWorld['bob'];
-  let services: ReturnType<ServiceWorld['service']>[];
-  let annLease: Lease;
-  let bobLease: Lease;
 
   beforeEach(async () => {
-    world = new ServiceWorld();
+    two = await twoServices();
+    ({ world, id, annLease, service, create, attach } = two);
     ({ store, ds: disks, ann, bob } = world);
-    services = [world.service(), world.service()];
-    annLease = await store.client().grantLease(5_000);
-    bobLease = await store.client().grantLease(5_000);
   });
-  afterEach(async () => {
-    annLease.release();
-    bobLease.release();
-    await store.close();
-  });
-  const service = (index = 0) => {
-    const found = services[index];
-    if (!found) throw new Error('no such service');
-    return found;
-  };
-  const create = (options: Record<string, string> = {}) => service().volumes.create(ann, id, options);
-  const attach = (who: typeof ann, lease: Lease, waitMs = 0, index = 0) =>
-    service(index).attachments.attach(who, id, { lease: lease.id, waitMs }, never);
+  afterEach(() => two.end());
 
   it('begins no volume for somebody who has hung up', async () => {
     const gone = AbortSignal.abort(new VolumeError('unavailable', 'the caller hung up'));

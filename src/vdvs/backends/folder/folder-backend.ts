@@ -224,9 +224,10 @@ export function createFolderBackend({
           if (fileErrorCode(thrown) === 'ENOENT') return;
           throw thrown;
         }
-        const extents = readdirSync(path).filter((name) => extentEpoch(disk.disk, name) !== undefined);
-        const notes = readdirSync(path).filter((name) => parseReleaseNote(name)?.disk === disk.disk);
-        for (const file of [...extents, ...notes, notesFile(disk.disk), disk.disk]) {
+        const ofEpochs = readdirSync(path).filter(
+          (name) => extentEpoch(disk.disk, name) !== undefined || parseReleaseNote(name)?.disk === disk.disk,
+        );
+        for (const file of [...ofEpochs, notesFile(disk.disk), disk.disk]) {
           unlinkNowIfThere(at(file));
         }
         await syncFolder(path);

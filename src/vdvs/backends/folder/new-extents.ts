@@ -16,12 +16,23 @@ export function newExtentFile(disk: string, epoch: number): string {
   return disk.replace(/\.vmdk$/, `~${epoch}-${randomUUID()}-flat.vmdk`);
 }
 
-const newExtentPattern = /^(.+)~(\d+)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-flat\.vmdk$/;
+/** What a disk has one of for each of some epochs. */
+export interface OfEpoch {
+  readonly disk: string;
+  readonly epoch: number;
+}
+
+const ofEpochPattern = /^(.+)~(\d+)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(-flat\.vmdk|\.released)$/;
+
+/** Whose a file is of those that have epoch and UUID in their names and end in this; `undefined` for any other name. */
+export function parseOfEpoch(name: string, ending: '-flat.vmdk' | '.released'): OfEpoch | undefined {
+  const [, stem, epoch, end] = ofEpochPattern.exec(name) ?? [];
+  return stem === undefined || end !== ending ? undefined : { disk: `${stem}.vmdk`, epoch: Number(epoch) };
+}
 
 /** Which disk a file holds or held the bytes of, from which epoch on; `undefined` for a name of another form. */
-export function parseNewExtent(name: string): { disk: string; epoch: number } | undefined {
-  const [, stem, epoch] = newExtentPattern.exec(name) ?? [];
-  return stem === undefined ? undefined : { disk: `${stem}.vmdk`, epoch: Number(epoch) };
+export function parseNewExtent(name: string): OfEpoch | undefined {
+  return parseOfEpoch(name, '-flat.vmdk');
 }
 
 /** Epoch from which on a file has held the bytes of `disk`: 0 for the one named after it, `undefined` for none of its files. */

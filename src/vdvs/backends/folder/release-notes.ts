@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CurrentExtent, Disk } from '../backend.ts';
 import { unlinkIfThere } from './folder-files.ts';
+import { type OfEpoch, parseOfEpoch } from './new-extents.ts';
 
 /**
  * File that the holder of this epoch makes when it has let go of the disk for good: it is there, or it is not. The disk's
@@ -11,12 +12,9 @@ export function releaseNoteFile({ disk, uuid }: Pick<Disk, 'disk' | 'uuid'>, epo
   return disk.replace(/\.vmdk$/, `~${epoch}-${uuid}.released`);
 }
 
-const pattern = /^(.+)~(\d+)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.released$/;
-
 /** Whose release note a file is; `undefined` for any other file. */
-export function parseReleaseNote(name: string): { disk: string; epoch: number } | undefined {
-  const [, stem, epoch] = pattern.exec(name) ?? [];
-  return stem === undefined ? undefined : { disk: `${stem}.vmdk`, epoch: Number(epoch) };
+export function parseReleaseNote(name: string): OfEpoch | undefined {
+  return parseOfEpoch(name, '.released');
 }
 
 /**
