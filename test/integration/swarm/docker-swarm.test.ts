@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { silentLog as log } from '../../../src/lib/log.ts';
 import { createDockerSwarm } from '../../../src/swarm/docker-swarm.ts';
 import { type Answers, startFakeEngine } from './fake-engine.ts';
@@ -55,6 +55,7 @@ describe("Docker's API as the Swarm sees it", () => {
     await engine.stop();
     rmSync(socketPath, { force: true });
   });
+  afterAll(() => rmSync(directory, { recursive: true }));
 
   it('reads the local node; addresses of managers come without port, IPv6 without brackets', async () => {
     answer('GET /info', 200, {
