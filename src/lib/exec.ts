@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { VolumeError } from './errors.ts';
 
@@ -12,6 +12,8 @@ export interface RunOptions {
   env?: Readonly<Record<string, string>>;
   /** Exit codes that are no error; default only 0. */
   okCodes?: readonly number[];
+  /** File descriptors that the program has too, from 3 on: when `run` has returned its promise they may be closed here. */
+  inherit?: readonly number[];
 }
 
 /** What a child process left behind. */
@@ -43,10 +45,14 @@ type Stopped = 'deadline' | 'cancelled';
  * @throws VolumeError `timeout` after the deadline, `unavailable` when the program is missing, else `internal`
  *   with the end of what it wrote to standard error.
  */
-export const run: Run = (file, args, { timeoutMs, signal, input, env, okCodes = [0] }) =>
+export const run: Run = (file, args, { timeoutMs, signal, input, env, okCodes = [0], inherit = [] }) =>
   new Promise((resolve, reject) => {
     const what = `${file} ${args.join(' ')}`;
-    const child = spawn(file, args, { stdio: 'pipe', ...(env ? { env: { ...process.env, ...env } } : {}) });
+    // The types know a child with all three streams only without descriptors beside them.
+    const child = spawn(file, args, {
+      stdio: ['pipe', 'pipe', 'pipe', ...inherit],
+      ...(env ? { env: { ...process.env, ...env } } : {}),
+    }) as ChildProcessWithoutNullStreams;
     const stdout = collect(child.stdout);
     const stderr = collect(child.stderr);
     // A program that ends without reading its input is judged by its exit code.

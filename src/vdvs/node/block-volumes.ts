@@ -273,7 +273,7 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
         () => true,
         () => false,
       );
-      await filesystems.unmountLazily(mount.mountpoint);
+      await filesystems.unmountLazily(mount);
       // The device goes with the last that has something open there, and with what that has written.
       if (await loops.close(mount.device, times.handOverMs)) {
         await guard.release(mount.mountpoint);

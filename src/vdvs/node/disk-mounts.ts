@@ -55,7 +55,7 @@ export function createDiskMounts(parts: {
     },
     async retire({ mountpoint, device }) {
       await guard.shutdown({ mountpoint, device });
-      while (await isMounted(mountpoint)) await filesystems.unmountLazily(mountpoint);
+      while (await isMounted(mountpoint)) await filesystems.unmountLazily({ mountpoint, device });
       const gone = await loops.close(device);
       if (!gone) {
         log.warn('device is still held after its file system was shut down', { device });

@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises';
 import { VolumeError } from '../../lib/errors.ts';
 import type { Run } from '../../lib/exec.ts';
+import { whileHeld } from './held-device.ts';
 import { parseSuperblock, type Superblock, superblockBytes } from './superblock.ts';
 
 /** File systems on block devices of this host. */
@@ -32,8 +33,8 @@ export interface Filesystems {
   sync(path: string): Promise<void>;
   /** @returns false when something uses it. */
   unmount(path: string): Promise<boolean>;
-  /** Takes the mount out of sight; what uses it keeps it, and its loop device, until it ends. */
-  unmountLazily(path: string): Promise<void>;
+  /** Takes the mount of a device out of sight; what uses it keeps it, and its loop device, until it ends. */
+  unmountLazily(mount: { device: string; mountpoint: string }): Promise<void>;
 }
 
 /** Options of `mount -o`, by file system. */
@@ -134,8 +135,15 @@ export function createFilesystems({
       const { exitCode } = await run('umount', [path], { timeoutMs: times.unmountMs, okCodes: [0, 32] });
       return exitCode === 0;
     },
-    async unmountLazily(path) {
-      await run('umount', ['-l', '-d', path], { timeoutMs: times.unmountMs, okCodes: [0, 32] });
+    async unmountLazily({ device, mountpoint }) {
+      // It detaches the device a moment after it has unmounted it.
+      await whileHeld(device, (held) =>
+        run('umount', ['-l', '-d', mountpoint], {
+          timeoutMs: times.unmountMs,
+          okCodes: [0, 32],
+          inherit: held === undefined ? [] : [held],
+        }),
+      );
     },
   };
 }

@@ -6,6 +6,7 @@ import { VolumeError } from '../../lib/errors.ts';
 import type { Run } from '../../lib/exec.ts';
 import { mountHolding, parseMountinfo } from '../../lib/mountinfo.ts';
 import { forgetPages } from '../forget-pages.ts';
+import { whileHeld } from './held-device.ts';
 
 /** Image files as block devices of this host. */
 export interface LoopDevices {
@@ -88,9 +89,11 @@ export function createLoopDevices({ run, clock }: { run: Run; clock: Clock }): L
   const close = async (device: string, waitMs: number = times.releaseMs) => {
     const file = backingFile(device);
     if (file === undefined) return true;
-    // By the time that the program runs, the number of one that goes by itself may be another disk's.
-    if (!goesByItself(device) && backingFile(device) === file) {
-      await run('losetup', ['-d', device], { timeoutMs: times.runMs, okCodes: [0, 1] });
+    if (!goesByItself(device)) {
+      await whileHeld(device, async (held) => {
+        if (held === undefined || backingFile(device) !== file) return;
+        await run('losetup', ['-d', device], { timeoutMs: times.runMs, okCodes: [0, 1], inherit: [held] });
+      });
     }
     return await released(device, file, waitMs);
   };

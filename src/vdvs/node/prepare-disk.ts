@@ -51,7 +51,7 @@ export function createDiskPreparation({
       await guard.protect(mount, lease);
       if (!(await filesystems.unmount(mountpoint))) {
         await guard.shutdown(mount);
-        await filesystems.unmountLazily(mountpoint);
+        await filesystems.unmountLazily(mount);
         throw new VolumeError('busy', `something holds ${mountpoint}`);
       }
     } finally {

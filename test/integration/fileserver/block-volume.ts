@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { placeholderName } from '../../../src/fileserver/attachment.ts';
 import { run } from '../../../src/lib/exec.ts';
+import { detach } from '../vdvs/detach.ts';
 
 /** A small block volume: a file, a loop device, a mounted file system. */
 export interface BlockVolume {
@@ -67,7 +68,7 @@ export async function createBlockVolume(fsType: 'ext4' | 'xfs', sizeMb = 320): P
           await run('umount', [at], { timeoutMs });
         }
       } finally {
-        await run('losetup', ['--detach', second], { timeoutMs });
+        detach(second, copy);
         await rm(copy);
       }
     },
@@ -80,7 +81,7 @@ export async function createBlockVolume(fsType: 'ext4' | 'xfs', sizeMb = 320): P
       for (const _mount of ['disk', 'placeholder']) {
         await run('umount', [root], { timeoutMs, okCodes: [0, 1, 32] });
       }
-      await run('losetup', ['--detach', device], { timeoutMs, okCodes: [0, 1] });
+      detach(device, image);
       await rm(dir, { recursive: true, force: true });
     },
   };

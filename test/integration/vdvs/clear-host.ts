@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { type MountEntry, parseMountinfo } from '../../../src/lib/mountinfo.ts';
 import { mountRootSource } from '../../../src/plugin/mount-root.ts';
 import { mountsBelow } from '../../../src/vdvs/node/mountinfo.ts';
+import { detach, fileOf } from './detach.ts';
 
 const entriesIn = (folder: string): MountEntry[] =>
   mountsBelow(parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8')), folder);
@@ -18,14 +19,8 @@ export function mountsIn(folder: string): string[] {
 export function loopsIn(folder: string): string[] {
   return readdirSync('/sys/block')
     .filter((name) => name.startsWith('loop'))
-    .filter((name) => {
-      try {
-        return readFileSync(`/sys/block/${name}/loop/backing_file`, 'utf8').startsWith(`${folder}/`);
-      } catch {
-        return false;
-      }
-    })
-    .map((name) => `/dev/${name}`);
+    .map((name) => `/dev/${name}`)
+    .filter((device) => fileOf(device)?.startsWith(`${folder}/`));
 }
 
 /** Takes away all mounts and loop devices below a folder. */
@@ -33,10 +28,7 @@ export function clearHost(folder: string): void {
   for (const { mountPoint } of entriesIn(folder).reverse()) execFileSync('umount', ['-l', mountPoint]);
   for (const loop of loopsIn(folder)) {
     try {
-      // One that goes by itself may have gone, and its number be that of another test's disk.
-      const autoclear = readFileSync(loop.replace('/dev/', '/sys/block/').concat('/loop/autoclear'), 'utf8');
-      if (autoclear.trim() === '1' || !loopsIn(folder).includes(loop)) continue;
-      execFileSync('losetup', ['-d', loop], { stdio: 'pipe' });
+      detach(loop, folder);
     } catch {
       // It went away with its mount.
     }

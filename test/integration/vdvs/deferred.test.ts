@@ -19,6 +19,7 @@ import {
   untilDetached,
   waitsAt,
 } from './deferred-volume.ts';
+import { detach } from './detach.ts';
 import { leaseMs, listing, type PluginNode, showLogs, until, type World } from './world.ts';
 
 describe('a volume whose containers run before its disk is there', () => {
@@ -111,7 +112,7 @@ describe('a volume whose containers run before its disk is there', () => {
     await world.a.killAll();
     execFileSync('xfs_io', ['-x', '-c', 'shutdown', onA]);
     execFileSync('umount', [onA]);
-    execFileSync('losetup', ['-d', device]);
+    detach(device, world.dir);
     await diskAt(onB);
     expect(Date.now() - began).toBeLessThan(leaseMs + 2_500);
     expect(readFileSync(join(onB, 'data'), 'utf8')).toBe('from a');

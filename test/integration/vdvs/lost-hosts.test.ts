@@ -7,6 +7,7 @@ import { vdvsKeys } from '../../../src/vdvs/keys.ts';
 import { volumeRecordSchema } from '../../../src/vdvs/types.ts';
 import { startTcpProxy } from '../../contract/tcp-proxy.ts';
 import { loopsIn, mountsIn } from './clear-host.ts';
+import { detach } from './detach.ts';
 import { leaseMs, listing, showLogs, startWorld, until, type World, writeDurably } from './world.ts';
 
 describe('block volumes of a host that is lost, with real processes, disks and etcd', () => {
@@ -37,7 +38,7 @@ describe('block volumes of a host that is lost, with real processes, disks and e
   const powerOff = (mountpoint: string, device: string) => {
     execFileSync('xfs_io', ['-x', '-c', 'shutdown', mountpoint]);
     execFileSync('umount', [mountpoint]);
-    execFileSync('losetup', ['-d', device]);
+    detach(device, world.dir);
   };
 
   it('shuts down what is left when the plugin starts again after its lease', async () => {
