@@ -14,7 +14,8 @@ import type { Filesystems } from './filesystems.ts';
 import type { Grants } from './grants.ts';
 import type { GrowMount } from './grow.ts';
 import type { Guard } from './guard-port.ts';
-import type { LoopDevices } from './loop-devices.ts';
+import { whileHeld } from './held-device.ts';
+import type { LoopDevice, LoopDevices } from './loop-devices.ts';
 import type { LiveMount } from './mount-table.ts';
 import { createDiskPreparation, prepareRoot } from './prepare-disk.ts';
 import type { ReleaseNotes } from './release-notes.ts';
@@ -100,18 +101,34 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
   /** Out of the sight of containers, and below the root, where guard and reconciliation look for mounts. */
   const asideOf = (id: VolumeId) => join(parts.mountRoot, '.preparing', id.datastore, id.name);
 
-  /** Something outside this plugin's sight still holds the file system: stop it from writing. */
-  const shutDownHidden = async (mount: LiveMount): Promise<void> => {
-    log.warn('file system is still held after unmount, shutting it down', {
-      volume: renderVolumeName(mount),
+  /** To be asked while the disk is mounted. One that has no file has been let go of. */
+  const deviceOf = ({ device, file }: LiveMount): LoopDevice => ({
+    device,
+    file: file ?? loops.fileOf(device) ?? '',
+  });
+
+  /**
+   * Something outside this plugin's sight still holds the file system: stop it from writing.
+   * @returns whether that was so still, and so nothing ended in peace.
+   */
+  const shutDownHidden = async (mount: LiveMount, loop: LoopDevice): Promise<boolean> => {
+    const hidden = await whileHeld(loop.device, async (held) => {
+      // With its last user it goes, and then this may be another disk, which is not to be shut down.
+      if (loops.fileOf(loop.device) !== loop.file) return false;
+      log.warn('file system is still held after unmount, shutting it down', {
+        volume: renderVolumeName(mount),
+      });
+      await filesystems.mount(loop.device, mount.mountpoint, mount.fstype, false, held);
+      return true;
     });
-    await filesystems.mount(mount.device, mount.mountpoint, mount.fstype, false);
-    await retire(mount);
+    if (hidden) await retire({ ...mount, ...loop });
+    else await guard.release(mount.mountpoint);
+    return hidden;
   };
 
-  const closeDevice = async (device: string): Promise<boolean> => {
+  const closeDevice = async (loop: LoopDevice): Promise<boolean> => {
     parts.failAt?.('unmount.unmounted');
-    const closed = await loops.close(device);
+    const closed = await loops.close(loop);
     parts.failAt?.('detach.closed');
     return closed;
   };
@@ -185,18 +202,18 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
     const free = note ? undefined : requireFree(mountpointOf(id));
     free?.catch(() => undefined);
     const { file, releaseNote } = grant.location;
-    const device = await loops.open(join(folder, file));
+    const loop = await loops.open(join(folder, file));
     try {
       parts.failAt?.('attach.opened');
       const aside = note ? asideOf(id) : mountpointOf(id);
-      await preparation.prepare({ device, mountpoint: aside, lease, grant }, signal);
+      await preparation.prepare({ ...loop, mountpoint: aside, lease, grant }, signal);
       parts.failAt?.('format.made');
       signal.throwIfAborted();
       const mount: LiveMount = {
         ...id,
         epoch: grant.epoch,
         lease,
-        device,
+        ...loop,
         mountpoint: mountpointOf(id),
         fstype: grant.record.options.fstype,
         ...(releaseNote === undefined ? {} : { releaseNote: join(folder, releaseNote) }),
@@ -215,7 +232,7 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
       await mountDevice(finished, mount, signal);
       return mount;
     } catch (thrown) {
-      await loops.close(device);
+      await loops.close(loop);
       throw thrown;
     }
   };
@@ -269,21 +286,22 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
       await grants.giveBack(mount, mount.epoch, false);
     },
     async handOver(mount) {
+      const loop = deviceOf(mount);
       let clean = await filesystems.sync(mount.mountpoint).then(
         () => true,
         () => false,
       );
       await filesystems.unmountLazily(mount);
       // The device goes with the last that has something open there, and with what that has written.
-      if (await loops.close(mount.device, times.handOverMs)) {
+      if (await loops.close(loop, times.handOverMs)) {
         await guard.release(mount.mountpoint);
-      } else {
+      } else if (await shutDownHidden(mount, loop)) {
         clean = false;
-        await shutDownHidden(mount);
       }
       await grants.giveBack(mount, mount.epoch, clean);
     },
     async close(mount) {
+      const loop = deviceOf(mount);
       let clean = await filesystems.sync(mount.mountpoint).then(
         () => true,
         () => false,
@@ -292,11 +310,10 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
         log.warn('mount is still in use, taking it away', { volume: renderVolumeName(mount) });
         clean = false;
         await retire(mount);
-      } else if (!(await closeDevice(mount.device))) {
-        clean = false;
-        await shutDownHidden(mount);
-      } else {
+      } else if (await closeDevice(loop)) {
         await guard.release(mount.mountpoint);
+      } else if (await shutDownHidden(mount, loop)) {
+        clean = false;
       }
       await rmdir(mount.mountpoint).catch(() => undefined);
       await grants.giveBack(mount, mount.epoch, clean);

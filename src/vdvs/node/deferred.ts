@@ -8,7 +8,7 @@ import type { VolumeId } from '../types.ts';
 import type { BlockVolumes, Granted } from './block-volumes.ts';
 import type { Grants } from './grants.ts';
 import type { Guard } from './guard-port.ts';
-import type { LoopDevices } from './loop-devices.ts';
+import type { LoopDevice, LoopDevices } from './loop-devices.ts';
 import { isLive, type LiveMount, type MountTable, type WaitingMount } from './mount-table.ts';
 
 /** What waiting for disks needs. */
@@ -71,7 +71,7 @@ const times = {
 export function createDeferred(parts: DeferredParts): Deferred {
   const { grants, guard, volumes, loops, table, queue, clock, log } = parts;
   const waiters = new Map<string, Waiter>();
-  const held = new Map<string, { device: string; file: string; folder: string }>();
+  const held = new Map<string, LoopDevice & { folder: string }>();
   const stopped = new AbortController();
 
   const wanted = (id: VolumeId): WaitingMount | undefined => {

@@ -11,6 +11,8 @@ import { diskAt } from './mountinfo.ts';
 export interface DiskMount {
   readonly mountpoint: string;
   readonly device: string;
+  /** File of the loop device. Not known of mounts that nobody noted: as long as it is mounted, its device has it. */
+  readonly file?: string | undefined;
 }
 
 /** Taking mounted disks away, in peace or by force. A placeholder below one is left alone. */
@@ -32,7 +34,7 @@ const pollMs = 200;
 /** With this host's tools, under the guard. */
 export function createDiskMounts(parts: {
   readonly guard: Pick<Guard, 'shutdown' | 'release'>;
-  readonly loops: Pick<LoopDevices, 'close'>;
+  readonly loops: Pick<LoopDevices, 'close' | 'fileOf'>;
   readonly filesystems: Pick<Filesystems, 'unmount' | 'unmountLazily'>;
   readonly readMounts: () => Promise<MountEntry[]>;
   readonly clock: Clock;
@@ -53,10 +55,10 @@ export function createDiskMounts(parts: {
       }
       return true;
     },
-    async retire({ mountpoint, device }) {
+    async retire({ mountpoint, device, file = loops.fileOf(device) }) {
       await guard.shutdown({ mountpoint, device });
       while (await isMounted(mountpoint)) await filesystems.unmountLazily({ mountpoint, device });
-      const gone = await loops.close(device);
+      const gone = file === undefined || (await loops.close({ device, file }));
       if (!gone) {
         log.warn('device is still held after its file system was shut down', { device });
       }

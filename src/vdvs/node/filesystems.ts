@@ -26,7 +26,8 @@ export interface Filesystems {
   giveUuid(device: string, fs: { fstype: string; uuid: string }, signal: AbortSignal): Promise<void>;
   /** Grows a mounted file system to the size of its device; nothing happens when it has it. */
   grow(mount: { device: string; mountpoint: string; fstype: string }): Promise<void>;
-  mount(device: string, path: string, fstype: string, readOnly: boolean): Promise<void>;
+  /** @param held descriptor of the device that the program is to hold: see `whileHeld`. */
+  mount(device: string, path: string, fstype: string, readOnly: boolean, held?: number): Promise<void>;
   /** Makes a mounted file system read-only. */
   remountReadOnly(path: string): Promise<void>;
   /** Writes out what the file system holds back. */
@@ -118,11 +119,14 @@ export function createFilesystems({
       if (fstype === 'xfs') await run('xfs_growfs', [mountpoint], { timeoutMs: times.makeMs });
       else await run('resize2fs', [device], { timeoutMs: times.makeMs });
     },
-    async mount(device, path, fstype, readOnly) {
+    async mount(device, path, fstype, readOnly, held) {
       const options = [readOnly ? 'ro' : 'rw', mountOptions[fstype] ?? '']
         .filter((one) => one !== '')
         .join(',');
-      await run('mount', ['-t', fstype, '-o', options, device, path], { timeoutMs: times.mountMs });
+      await run('mount', ['-t', fstype, '-o', options, device, path], {
+        timeoutMs: times.mountMs,
+        inherit: held === undefined ? [] : [held],
+      });
     },
     async remountReadOnly(path) {
       await run('mount', ['-o', 'remount,ro', path], { timeoutMs: times.mountMs });

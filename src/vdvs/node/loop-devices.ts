@@ -8,6 +8,16 @@ import { mountHolding, parseMountinfo } from '../../lib/mountinfo.ts';
 import { forgetPages } from '../forget-pages.ts';
 import { whileHeld } from './held-device.ts';
 
+/**
+ * A device and its file, without which nothing may be done to it: as soon as a device has been let go of, by whomever, its
+ * number is the next disk's.
+ */
+export interface LoopDevice {
+  readonly device: string;
+  /** As the kernel names it. */
+  readonly file: string;
+}
+
 /** Image files as block devices of this host. */
 export interface LoopDevices {
   /**
@@ -15,27 +25,35 @@ export interface LoopDevices {
    * @throws VolumeError `busy` when an earlier use of the file has not ended, `invalid` when writes through the folder
    *   could stay in this host's cache.
    */
-  open(file: string): Promise<string>;
+  open(file: string): Promise<LoopDevice>;
+  /** The file that a device has now: of a disk that is mounted, its own. `undefined` when there is none. */
+  fileOf(device: string): string | undefined;
   /**
    * Lets a device that is in use follow its file, which was made larger.
    * @throws VolumeError `unavailable` when this host does not see the larger file in time.
    */
   grow(device: string, sizeBytes: number): Promise<void>;
-  /** Lets go of a device. @returns false when something still holds it after `waitMs`, by default 5 s. */
-  close(device: string, waitMs?: number): Promise<boolean>;
+  /**
+   * Lets go of a device; of one that has another file by now it has been let go of.
+   * @returns false when something still holds it after `waitMs`, by default 5 s.
+   */
+  close(loop: LoopDevice, waitMs?: number): Promise<boolean>;
   /** Devices whose file lies below the folder. */
-  list(folder: string): Promise<{ device: string; file: string }[]>;
+  list(folder: string): Promise<LoopDevice[]>;
 }
 
 /** ms that a program may take, and that the kernel may need to let go of a device. */
 const times = { runMs: 20_000, releaseMs: 5_000, growMs: 10_000, pollMs: 50 } as const;
 
-function backingFile(device: string): string | undefined {
+/** What the kernel says behind the name of a file that was deleted meanwhile. */
+const deleted = / \(deleted\)$/;
+
+function fileOf(device: string): string | undefined {
   const path = join('/sys/block', device.replace('/dev/', ''), 'loop/backing_file');
   // Detached devices have no such file.
   if (!existsSync(path)) return undefined;
   try {
-    return readFileSync(path, 'utf8').trim();
+    return readFileSync(path, 'utf8').trim().replace(deleted, '');
   } catch {
     return undefined;
   }
@@ -72,30 +90,31 @@ export function createLoopDevices({ run, clock }: { run: Run; clock: Clock }): L
     readdirSync('/sys/block')
       .filter((name) => /^loop\d+$/.test(name))
       .flatMap((name) => {
-        const file = backingFile(`/dev/${name}`);
+        const file = fileOf(`/dev/${name}`);
         return file === undefined ? [] : [{ device: `/dev/${name}`, file }];
       });
 
-  const released = async (device: string, file: string, waitMs: number) => {
+  const isStill = ({ device, file }: LoopDevice) => fileOf(device) === file;
+
+  const released = async (loop: LoopDevice, waitMs: number) => {
     const until = clock.monotonic() + waitMs;
-    // The file may be deleted meanwhile, by who has taken the disk over.
-    while (backingFile(device)?.startsWith(file)) {
+    while (isStill(loop)) {
       if (clock.monotonic() >= until) return false;
       await clock.sleep(times.pollMs);
     }
     return true;
   };
 
-  const close = async (device: string, waitMs: number = times.releaseMs) => {
-    const file = backingFile(device);
-    if (file === undefined) return true;
+  const close = async (loop: LoopDevice, waitMs: number = times.releaseMs) => {
+    const { device } = loop;
+    if (!isStill(loop)) return true;
     if (!goesByItself(device)) {
       await whileHeld(device, async (held) => {
-        if (held === undefined || backingFile(device) !== file) return;
+        if (held === undefined || !isStill(loop)) return;
         await run('losetup', ['-d', device], { timeoutMs: times.runMs, okCodes: [0, 1], inherit: [held] });
       });
     }
-    return await released(device, file, waitMs);
+    return await released(loop, waitMs);
   };
 
   const isSync = (file: string) => {
@@ -104,6 +123,7 @@ export function createLoopDevices({ run, clock }: { run: Run; clock: Clock }): L
   };
 
   return {
+    fileOf,
     close,
     async grow(device, sizeBytes) {
       for (const until = clock.monotonic() + times.growMs; deviceSize(device) < sizeBytes; ) {
@@ -126,7 +146,7 @@ export function createLoopDevices({ run, clock }: { run: Run; clock: Clock }): L
         );
       });
       for (const earlier of all().filter((one) => one.file === file)) {
-        if (await close(earlier.device)) continue;
+        if (await close(earlier)) continue;
         throw new VolumeError('busy', `disk ${file} is still in use here as ${earlier.device}`);
       }
       const sync = isSync(file);
@@ -137,9 +157,9 @@ export function createLoopDevices({ run, clock }: { run: Run; clock: Clock }): L
         ['--find', '--show', '--nooverlap', ...(sync ? [] : ['--direct-io=on']), file],
         { timeoutMs: times.runMs, okCodes: sync ? [0] : [0, 1] },
       );
-      const device = stdout.trim();
-      if (exitCode === 0 && (sync || isDirect(device))) return device;
-      if (exitCode === 0) await close(device);
+      const opened = { device: stdout.trim(), file };
+      if (exitCode === 0 && (sync || isDirect(opened.device))) return opened;
+      if (exitCode === 0) await close(opened);
       throw new VolumeError(
         'invalid',
         `disk ${file}: no loop device with direct I/O can be had, so writes could stay in this host's cache while ` +

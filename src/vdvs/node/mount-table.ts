@@ -24,6 +24,8 @@ const liveMountSchema = useSchema.extend({
   /** Lease that the attachment hangs on. */
   lease: z.string(),
   device: z.string(),
+  /** File of the loop device. Earlier versions did not note it. */
+  file: z.string().optional(),
   fstype: z.string(),
   /** Path of the file that says that this holder has let go of the disk for good. */
   releaseNote: z.string().optional(),

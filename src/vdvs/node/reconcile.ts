@@ -168,8 +168,8 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
         await clear(unknown, 'nothing is known of it', () => volumes.retire(unknown));
       }
       for (const folder of parts.datastores.values()) {
-        for (const { device } of await loops.list(folder)) {
-          if (!kept.has(device)) await loops.close(device);
+        for (const loop of await loops.list(folder)) {
+          if (!kept.has(loop.device)) await loops.close(loop);
         }
       }
       await recoverPlaceholders();
