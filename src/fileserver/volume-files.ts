@@ -1,7 +1,7 @@
 import { type FileHandle, open, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../lib/clock.ts';
-import { type Run, run } from '../lib/exec.ts';
+import { type Run, run as runHere } from '../lib/exec.ts';
 import type { Log } from '../lib/log.ts';
 import { handOverName, inUseName, isAttached, keepName, receivesMounts } from './attachment.ts';
 import { type VolumeLayout, volumeLayout } from './layout.ts';
@@ -53,12 +53,12 @@ export function openVolumeFiles(options: {
   exportRoot: string;
   /** Under which ganesha keeps its records: the host's name, the same on every host. */
   host: string;
+  run?: Run;
   clock: Clock;
   log: Log;
 }): VolumeFiles {
-  const { exportRoot, host, clock, log } = options;
+  const { exportRoot, host, run = runHere, clock, log } = options;
   const layout = volumeLayout(exportRoot);
-  const runProgram: Run = run;
   let held: Promise<FileHandle> | undefined;
   const inRoot = (name: string) => join(exportRoot, name);
   const letGoOfDisk = async (): Promise<void> => {
@@ -72,7 +72,7 @@ export function openVolumeFiles(options: {
     attached: () => isAttached(exportRoot),
     receivesMounts: () => receivesMounts(exportRoot),
     prepare: async (how) => {
-      await prepareVolume({ ...how, layout, run: runProgram, log });
+      await prepareVolume({ ...how, layout, run, log });
     },
     cleanRecords: (mayReturn) => cleanRecoveryRecords(layout.recovery, host, mayReturn),
     recordedClients: (before) => recordedClients(layout.recovery, host, before),
@@ -86,7 +86,7 @@ export function openVolumeFiles(options: {
       return { size: blocks * bsize, used: (blocks - bfree) * bsize };
     },
     flush: async () => {
-      await runProgram('sync', ['--file-system', exportRoot], { timeoutMs: flushTimeoutMs });
+      await run('sync', ['--file-system', exportRoot], { timeoutMs: flushTimeoutMs });
     },
     holdDisk: async () => {
       held ??= open(inRoot(inUseName), 'w', 0o600);

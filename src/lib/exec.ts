@@ -12,8 +12,15 @@ export interface RunOptions {
   env?: Readonly<Record<string, string>>;
   /** Exit codes that are no error; default only 0. */
   okCodes?: readonly number[];
-  /** File descriptors that the program has too, from 3 on: when `run` has returned its promise they may be closed here. */
-  inherit?: readonly number[];
+  /** A file that is open as long as the program runs, whatever becomes of this process. */
+  hold?: HeldFile;
+}
+
+/** See `RunOptions.hold`. */
+export interface HeldFile {
+  readonly descriptor: number;
+  /** Called as soon as the program has the file too: the descriptor may be closed here. Not when none was started. */
+  taken(): void;
 }
 
 /** What a child process left behind. */
@@ -23,11 +30,8 @@ export interface RunResult {
   stderr: string;
 }
 
-/** Runs programs; a seam so that unit tests need none. */
+/** Runs programs, in place or by others that do (`kept-programs.ts`); a seam so that unit tests need none. */
 export type Run = (file: string, args: readonly string[], options: RunOptions) => Promise<RunResult>;
-
-/** ms between the request to end and the order to. */
-const killAfterMs = 2_000;
 
 function collect(stream: Readable): () => string {
   let text = '';
@@ -38,21 +42,52 @@ function collect(stream: Readable): () => string {
 }
 
 /** Why a program was told to end before it had ended by itself. */
-type Stopped = 'deadline' | 'cancelled';
+export type Stopped = 'deadline' | 'cancelled';
+
+/** How a program ended. */
+export interface Ended extends Omit<RunResult, 'exitCode'> {
+  readonly exitCode: number | null;
+  readonly endedBy: NodeJS.Signals | null;
+  readonly stopped: Stopped | undefined;
+}
+
+/** @returns what a caller of `run` gets. @throws VolumeError as `run`. */
+export function judge(
+  what: string,
+  { exitCode, endedBy, stopped, stdout, stderr }: Ended,
+  { timeoutMs, okCodes = [0] }: RunOptions,
+): RunResult {
+  if (stopped === 'deadline') {
+    throw new VolumeError('timeout', `${what}: not finished after ${timeoutMs} ms, stopped`);
+  }
+  if (stopped === 'cancelled' || exitCode === null) {
+    throw new VolumeError('internal', `${what}: ${stopped ?? `ended by ${endedBy}`}`);
+  }
+  if (!okCodes.includes(exitCode)) {
+    const tail = stderr.split('\n').slice(-5).join('; ').trim();
+    throw new VolumeError('internal', `${what}: exit code ${exitCode}${tail ? `: ${tail}` : ''}`);
+  }
+  return { exitCode, stdout, stderr };
+}
+
+/** ms between the request to end and the order to. */
+export const killAfterMs = 2_000;
 
 /**
  * Runs a program to its end.
  * @throws VolumeError `timeout` after the deadline, `unavailable` when the program is missing, else `internal`
  *   with the end of what it wrote to standard error.
  */
-export const run: Run = (file, args, { timeoutMs, signal, input, env, okCodes = [0], inherit = [] }) =>
+export const run: Run = (file, args, options) =>
   new Promise((resolve, reject) => {
+    const { timeoutMs, signal, input, env, hold } = options;
     const what = `${file} ${args.join(' ')}`;
     // The types know a child with all three streams only without descriptors beside them.
     const child = spawn(file, args, {
-      stdio: ['pipe', 'pipe', 'pipe', ...inherit],
+      stdio: ['pipe', 'pipe', 'pipe', ...(hold ? [hold.descriptor] : [])],
       ...(env ? { env: { ...process.env, ...env } } : {}),
     }) as ChildProcessWithoutNullStreams;
+    hold?.taken();
     const stdout = collect(child.stdout);
     const stderr = collect(child.stderr);
     // A program that ends without reading its input is judged by its exit code.
@@ -89,16 +124,11 @@ export const run: Run = (file, args, { timeoutMs, signal, input, env, okCodes = 
     });
     child.once('close', (exitCode, endedBy) => {
       settle();
-      if (stopped === 'deadline') {
-        reject(new VolumeError('timeout', `${what}: not finished after ${timeoutMs} ms, stopped`));
-      } else if (exitCode === null) {
-        const why = stopped === 'cancelled' ? 'cancelled' : `ended by ${endedBy}`;
-        reject(new VolumeError('internal', `${what}: ${why}`));
-      } else if (!okCodes.includes(exitCode)) {
-        const tail = stderr().split('\n').slice(-5).join('; ').trim();
-        reject(new VolumeError('internal', `${what}: exit code ${exitCode}${tail ? `: ${tail}` : ''}`));
-      } else {
-        resolve({ exitCode, stdout: stdout(), stderr: stderr() });
+      try {
+        const ended = { exitCode, endedBy, stopped, stdout: stdout(), stderr: stderr() };
+        resolve(judge(what, ended, options));
+      } catch (thrown) {
+        reject(thrown);
       }
     });
   });

@@ -11,6 +11,7 @@ import { openVolumeFiles } from '../fileserver/volume-files.ts';
 import { systemClock as clock } from '../lib/clock.ts';
 import { errorTraits, toVolumeError } from '../lib/errors.ts';
 import { hostPort } from '../lib/host-port.ts';
+import { KeptPrograms } from '../lib/kept-programs.ts';
 import { endIfLoadOnly } from '../lib/load-only.ts';
 import { createLog } from '../lib/log.ts';
 import { nfsNull } from '../lib/nfs-null.ts';
@@ -78,7 +79,13 @@ async function main(): Promise<number> {
       };
     },
     launcher: new GaneshaLauncher({ command: ['ganesha.nfsd'], runDir: settings.runDir, log }),
-    files: openVolumeFiles({ exportRoot: settings.exportRoot, host: hostname(), clock, log }),
+    files: openVolumeFiles({
+      exportRoot: settings.exportRoot,
+      host: hostname(),
+      run: new KeptPrograms(1).prepare().run,
+      clock,
+      log,
+    }),
     nfsNull,
     holdPort,
     permit,

@@ -3,6 +3,7 @@ import { systemClock } from '../lib/clock.ts';
 import { toVolumeError } from '../lib/errors.ts';
 import { createFailurePoint, failureFiles } from '../lib/failure-point.ts';
 import { hostPort } from '../lib/host-port.ts';
+import { KeptPrograms } from '../lib/kept-programs.ts';
 import { endIfLoadOnly } from '../lib/load-only.ts';
 import { createLog } from '../lib/log.ts';
 import { followStopOrder, outlastMs } from '../lib/stop-order.ts';
@@ -50,7 +51,10 @@ async function main(): Promise<void> {
     log,
     requestTimeoutMs: 5_000,
   });
-  const backends = openBackends(settings.datastores, { leaveBehindMs: settings.leaveBehindMs });
+  const backends = openBackends(settings.datastores, {
+    leaveBehindMs: settings.leaveBehindMs,
+    run: new KeptPrograms(2).prepare().run,
+  });
   const server = createService({
     store,
     backends,

@@ -4,6 +4,7 @@ import { openStore } from '../../etcd/etcd-store.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { VolumeError } from '../../lib/errors.ts';
 import { hostPort } from '../../lib/host-port.ts';
+import { KeptPrograms } from '../../lib/kept-programs.ts';
 import { endIfLoadOnly } from '../../lib/load-only.ts';
 import { createLog } from '../../lib/log.ts';
 import { parseMountinfo } from '../../lib/mountinfo.ts';
@@ -60,7 +61,7 @@ export async function runVdvsGuard(first: Forked, fork: () => Forked): Promise<v
   });
   const guard = createNodeGuard({
     store,
-    fence: createFence(),
+    fence: createFence(new KeptPrograms(2).prepare()),
     state: stateFile,
     bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
     leftovers: () =>

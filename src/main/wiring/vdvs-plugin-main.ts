@@ -3,9 +3,9 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../lib/clock.ts';
 import { toVolumeError } from '../../lib/errors.ts';
-import { run } from '../../lib/exec.ts';
 import { createFailurePoint, failureFiles } from '../../lib/failure-point.ts';
 import { hostPort } from '../../lib/host-port.ts';
+import { KeptPrograms } from '../../lib/kept-programs.ts';
 import { endIfLoadOnly } from '../../lib/load-only.ts';
 import { createLog } from '../../lib/log.ts';
 import { ownMounts } from '../../lib/mountinfo.ts';
@@ -96,6 +96,8 @@ export async function runVdvsPlugin(socket: EarlySocket): Promise<void> {
   };
   void findManagers();
 
+  // A mount needs two at a time.
+  const { run } = new KeptPrograms(2).prepare();
   const node = await startVdvsNode({
     client: createServiceClient(service),
     growClient: createGrowClient(service),

@@ -4,7 +4,7 @@ import { createFolderBackend, type FolderBackendOptions } from './folder/folder-
 /** A backend for each datastore of the settings. */
 export function openBackends(
   datastores: ReadonlyMap<string, string>,
-  options: Pick<FolderBackendOptions, 'leaveBehindMs'>,
+  options: Pick<FolderBackendOptions, 'leaveBehindMs' | 'run'>,
 ): ReadonlyMap<string, DatastoreBackend> {
   return new Map(
     [...datastores].map(([datastore, path]) => [

@@ -1,5 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, fstatSync, openSync, statSync } from 'node:fs';
+import { VolumeError } from '../../lib/errors.ts';
+import type { Run } from '../../lib/exec.ts';
 
 /** Stops file systems from writing. */
 export interface Fence {
@@ -19,28 +20,8 @@ export interface Fence {
 /** ms that a tool may take before it is killed. */
 const toolMs = 3_000;
 
-function finished(child: ChildProcess, what: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => child.kill('SIGKILL'), toolMs);
-    let errors = '';
-    child.stderr?.on('data', (piece: Buffer) => {
-      errors += piece.toString();
-    });
-    child.on('error', (error) => {
-      clearTimeout(timer);
-      reject(error);
-    });
-    child.on('close', (code) => {
-      clearTimeout(timer);
-      // xfs_io ends with 0 even when the call failed, but says so.
-      if (code === 0 && errors === '') resolve();
-      else reject(new Error(`${what}: exit code ${code}: ${errors.trim()}`));
-    });
-  });
-}
-
 /** `xfs_io`, which can do it for ext4 as well (same ioctl), and `blockdev`. */
-export function createFence(): Fence {
+export function createFence({ run }: { run: Run }): Fence {
   return {
     async shutdown({ mountpoint, device }) {
       let directory: number;
@@ -54,20 +35,18 @@ export function createFence(): Fence {
         // The open directory is what is shut down, whatever happens to the path meanwhile. Without this look a mount
         // that is just gone would mean the host's own file system.
         if (fstatSync(directory).dev !== statSync(device).rdev) return false;
-        const child = spawn('xfs_io', ['-x', '-c', 'shutdown', '/proc/self/fd/3'], {
-          stdio: ['ignore', 'ignore', 'pipe', directory],
-        });
-        await finished(child, `shutdown of ${mountpoint}`);
+        // Whoever starts the program need not have the descriptor.
+        const there = `/proc/${process.pid}/fd/${directory}`;
+        const { stderr } = await run('xfs_io', ['-x', '-c', 'shutdown', there], { timeoutMs: toolMs });
+        // It ends with 0 even when the call failed, but says so.
+        if (stderr !== '') throw new VolumeError('internal', `shutdown of ${mountpoint}: ${stderr}`);
         return true;
       } finally {
         closeSync(directory);
       }
     },
     async flush(device) {
-      await finished(
-        spawn('blockdev', ['--flushbufs', device], { stdio: ['ignore', 'ignore', 'pipe'] }),
-        `flush of ${device}`,
-      );
+      await run('blockdev', ['--flushbufs', device], { timeoutMs: toolMs });
     },
   };
 }

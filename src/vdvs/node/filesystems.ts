@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 import { VolumeError } from '../../lib/errors.ts';
-import type { Run } from '../../lib/exec.ts';
+import type { Run, RunOptions } from '../../lib/exec.ts';
 import { whileHeld } from './held-device.ts';
 import { parseSuperblock, type Superblock, superblockBytes } from './superblock.ts';
 
@@ -26,8 +26,14 @@ export interface Filesystems {
   giveUuid(device: string, fs: { fstype: string; uuid: string }, signal: AbortSignal): Promise<void>;
   /** Grows a mounted file system to the size of its device; nothing happens when it has it. */
   grow(mount: { device: string; mountpoint: string; fstype: string }): Promise<void>;
-  /** @param held descriptor of the device that the program is to hold: see `whileHeld`. */
-  mount(device: string, path: string, fstype: string, readOnly: boolean, held?: number): Promise<void>;
+  /** @param held what the program is to hold: see `whileHeld`. */
+  mount(
+    device: string,
+    path: string,
+    fstype: string,
+    readOnly: boolean,
+    held?: Pick<RunOptions, 'hold'>,
+  ): Promise<void>;
   /** Makes a mounted file system read-only. */
   remountReadOnly(path: string): Promise<void>;
   /** Writes out what the file system holds back. */
@@ -125,7 +131,7 @@ export function createFilesystems({
         .join(',');
       await run('mount', ['-t', fstype, '-o', options, device, path], {
         timeoutMs: times.mountMs,
-        inherit: held === undefined ? [] : [held],
+        ...held,
       });
     },
     async remountReadOnly(path) {
@@ -142,11 +148,7 @@ export function createFilesystems({
     async unmountLazily({ device, mountpoint }) {
       // It detaches the device a moment after it has unmounted it.
       await whileHeld(device, (held) =>
-        run('umount', ['-l', '-d', mountpoint], {
-          timeoutMs: times.unmountMs,
-          okCodes: [0, 32],
-          inherit: held === undefined ? [] : [held],
-        }),
+        run('umount', ['-l', '-d', mountpoint], { timeoutMs: times.unmountMs, okCodes: [0, 32], ...held }),
       );
     },
   };

@@ -109,9 +109,9 @@ export function createLoopDevices({ run, clock }: { run: Run; clock: Clock }): L
     const { device } = loop;
     if (!isStill(loop)) return true;
     if (!goesByItself(device)) {
-      await whileHeld(device, async (held) => {
-        if (held === undefined || !isStill(loop)) return;
-        await run('losetup', ['-d', device], { timeoutMs: times.runMs, okCodes: [0, 1], inherit: [held] });
+      await whileHeld(device, async ({ hold }) => {
+        if (!hold || !isStill(loop)) return;
+        await run('losetup', ['-d', device], { timeoutMs: times.runMs, okCodes: [0, 1], hold });
       });
     }
     return await released(loop, waitMs);

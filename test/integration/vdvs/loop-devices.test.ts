@@ -11,9 +11,10 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { type Run, run } from '../../../src/lib/exec.ts';
+import { KeptPrograms } from '../../../src/lib/kept-programs.ts';
 import { createFilesystems } from '../../../src/vdvs/node/filesystems.ts';
 import { createLoopDevices, type LoopDevice } from '../../../src/vdvs/node/loop-devices.ts';
 import { mountsIn } from './clear-host.ts';
@@ -82,18 +83,24 @@ describe('a loop device', () => {
     expect(await loops.list(folder)).toEqual([{ device, file: anotherFile() }]);
   });
 
-  describe('whose program is slow, while somebody else detaches it too', () => {
+  const kept = new KeptPrograms(1).prepare();
+  afterAll(() => kept.end());
+
+  describe.each([
+    { how: 'started here', start: run },
+    { how: 'started by a kept process', start: kept.run },
+  ])('whose program, $how, is slow, while somebody else detaches it too', ({ start }) => {
     let mountpoint: string;
     /** Lets the slow program go on. */
     let goOn: () => void;
     /** Runs a program whose last step, detaching, waits. */
     const slow: Run = (program, args, options) => {
-      if (!args.includes('-d')) return run(program, args, options);
+      if (!args.includes('-d')) return start(program, args, options);
       const gate = join(folder, 'gate');
       execFileSync('mkfifo', [gate]);
       goOn = () => writeFileSync(gate, '\n');
       const before = program === 'umount' ? 'umount -l "$2"; ' : '';
-      return run(
+      return start(
         'sh',
         ['-c', `${before}read -r _ < "$0"; exec losetup -d "$1"`, gate, loop.device, mountpoint],
         options,

@@ -77,7 +77,7 @@ describe('one disk on one host, with real loop devices and file systems', () => 
     epoch = 0;
     failBefore = undefined;
     failAfter = undefined;
-    const fence = createFence();
+    const fence = createFence({ run });
     const guard: Guard = {
       lease: async () => '1',
       protect: () => step('protect', async () => undefined),

@@ -1,7 +1,15 @@
-import { describe, expect, it } from 'vitest';
-import { run } from '../../../src/lib/exec.ts';
+import { closeSync, openSync } from 'node:fs';
+import { afterAll, describe, expect, it, vi } from 'vitest';
+import { run as runHere } from '../../../src/lib/exec.ts';
+import { KeptPrograms } from '../../../src/lib/kept-programs.ts';
 
-describe('run', () => {
+const kept = new KeptPrograms(1).prepare();
+afterAll(() => kept.end());
+
+describe.each([
+  { name: 'run', run: runHere },
+  { name: 'run by a kept process', run: kept.run },
+])('$name', ({ run }) => {
   it('gives back what the program wrote', async () => {
     expect(await run('cat', [], { timeoutMs: 5_000, input: 'in' })).toMatchObject({
       stdout: 'in',
@@ -47,5 +55,39 @@ describe('run', () => {
     await expect(run('no-such-program', [], { timeoutMs: 5_000 })).rejects.toMatchObject({
       code: 'unavailable',
     });
+  });
+
+  it('says what signal ended a program', async () => {
+    await expect(run('sh', ['-c', 'kill -USR1 $$'], { timeoutMs: 5_000 })).rejects.toMatchObject({
+      message: expect.stringMatching(/ended by SIGUSR1$/),
+    });
+  });
+
+  it('keeps a file open for the program, from before it begins', async () => {
+    const file = openSync('/proc/self/stat', 'r');
+    const taken = vi.fn(() => closeSync(file));
+    const { stdout } = await run('sh', ['-c', 'readlink /proc/$$/fd/*'], {
+      timeoutMs: 5_000,
+      // The shell has closed some of what it listed.
+      okCodes: [0, 1],
+      hold: { descriptor: file, taken },
+    });
+    expect(taken).toHaveBeenCalledOnce();
+    expect(stdout).toMatch(/^\/proc\/\d+\/stat$/m);
+  });
+
+  it('tells both streams apart and from those of the program before, line ends and all', async () => {
+    const both = (word: string) =>
+      run('sh', ['-c', 'printf "$1\n\n"; printf "e$1" >&2', 'sh', word], { timeoutMs: 5_000 });
+    expect(await both('first')).toEqual({ exitCode: 0, stdout: 'first\n', stderr: 'efirst' });
+    expect(await both('')).toEqual({ exitCode: 0, stdout: '\n', stderr: 'e' });
+    const { stdout } = await run('seq', ['1', '40000'], { timeoutMs: 5_000 });
+    expect(stdout.split('\n')).toHaveLength(40_000);
+  });
+
+  it('passes empty arguments, white space and line ends', async () => {
+    const odd = ['', ' a  b\t', '\\n', '*', '-n', 'two\nlines'];
+    const { stdout } = await run('printf', ['%s|', ...odd], { timeoutMs: 5_000 });
+    expect(stdout).toBe(`${odd.join('|')}|`);
   });
 });

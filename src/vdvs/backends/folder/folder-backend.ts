@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VolumeError } from '../../../lib/errors.ts';
-import { run as runProgram } from '../../../lib/exec.ts';
+import { type Run, run as runHere } from '../../../lib/exec.ts';
 import { renderSize } from '../../sizes.ts';
 import type { DatastoreBackend, Disk } from '../backend.ts';
 import { createExtents } from './extents.ts';
@@ -36,6 +36,8 @@ export interface FolderBackendOptions {
   readonly path: string;
   /** ms that a disk whose holder was lost may be copied for, where the file system cannot share blocks. */
   readonly leaveBehindMs?: number;
+  /** Starts the programs that look at, copy and grow files. */
+  run?: Run;
 }
 
 /**
@@ -47,8 +49,9 @@ export function createFolderBackend({
   datastore,
   path,
   leaveBehindMs = 0,
+  run = runHere,
 }: FolderBackendOptions): DatastoreBackend {
-  const extents = createExtents({ run: runProgram });
+  const extents = createExtents({ run });
   const at = (file: string) => join(path, file);
   const nameOf = (disk: Disk) => disk.extent ?? extentFile(disk.disk);
   const extentOf = (disk: Disk) => at(nameOf(disk));
