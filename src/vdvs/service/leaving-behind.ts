@@ -5,16 +5,23 @@ import type { VolumeId, VolumeRecord } from '../types.ts';
 import { backendOf, diskOf, type ServiceParts } from './service-parts.ts';
 
 /**
- * ms. How often the holder's lease is looked at while somebody waits, and its release note while its disk is copied; how long a
- * disk that is copied ahead must be quiet.
+ * ms. How often the holder's lease is looked at while somebody waits, and its release note when there may be one; how long a disk
+ * that is copied ahead must be quiet.
  */
-const times = { lookMs: 500, noteMs: 250, quietMs: 100, keptMs: 20_000 } as const;
+const times = { lookMs: 500, noteMs: 150, quietMs: 100, keptMs: 20_000 } as const;
 
 /** Part of its time that a lease has left when its holder may have fenced itself: a host does so well before the end. */
 const fencedFrom = 1 / 3;
 
 /** What a lease has left of its time, in ms. */
 type LeaseTime = NonNullable<Awaited<ReturnType<Store['leaseLeft']>>>;
+
+/** What was last asked of a lease, and told: nothing is told of one that is gone. */
+interface Asked {
+  at: number;
+  asking?: Promise<void>;
+  told?: (LeaseTime & { readonly at: number }) | undefined;
+}
 
 /** A place made for a holder that was not lost yet. */
 interface Ahead {
@@ -60,8 +67,8 @@ export interface LeavingBehind {
 export function createLeavingBehind(parts: ServiceParts): LeavingBehind {
   const { store, clock, log } = parts;
   const ahead = new Map<string, Ahead>();
-  /** What was last asked of each lease, so that many who wait for one host's volumes ask once. */
-  const asked = new Map<string, { at: number; runsLow: Promise<LeaseTime | undefined> }>();
+  /** By lease, so that many who wait for one host's volumes ask once. */
+  const asked = new Map<string, Asked>();
 
   const discard: LeavingBehind['discard'] = async (id, place) => {
     await backendOf(parts, id)
@@ -69,18 +76,32 @@ export function createLeavingBehind(parts: ServiceParts): LeavingBehind {
       .catch(() => undefined);
   };
 
-  /** What a lease has left when it was not renewed for half of its time, else `undefined`. */
-  const runsLow = (lease: string): Promise<LeaseTime | undefined> => {
-    const last = asked.get(lease);
+  /**
+   * What a lease has left of its time: as last told, less the time since. When a host is lost the store may be slow to say it,
+   * and it is then that it counts.
+   */
+  const leaseTime = async (lease: string, signal: AbortSignal): Promise<LeaseTime | undefined> => {
     const now = clock.monotonic();
-    if (last && now - last.at < times.lookMs / 2) return last.runsLow;
-    const look = store.leaseLeft(lease).then(
-      (found) => (found && found.leftMs <= found.ttlMs / 2 ? found : undefined),
-      () => undefined,
-    );
     for (const [id, { at }] of asked) if (now - at > times.keptMs) asked.delete(id);
-    asked.set(lease, { at: now, runsLow: look });
-    return look;
+    const entry: Asked = asked.get(lease) ?? { at: Number.NEGATIVE_INFINITY };
+    asked.set(lease, entry);
+    if (!entry.asking && now - entry.at >= times.lookMs / 2) {
+      entry.at = now;
+      entry.asking = store
+        .leaseLeft(lease)
+        .then(
+          (left) => {
+            entry.told = left && { ...left, at: now };
+          },
+          () => undefined,
+        )
+        .finally(() => {
+          delete entry.asking;
+        });
+    }
+    if (entry.asking) await Promise.race([entry.asking, clock.sleep(times.noteMs, signal)]);
+    const { told } = entry;
+    return told && { ttlMs: told.ttlMs, leftMs: told.leftMs - (clock.monotonic() - told.at) };
   };
 
   /** A datastore that cannot be asked says nothing. */
@@ -155,8 +176,7 @@ export function createLeavingBehind(parts: ServiceParts): LeavingBehind {
 
   /** Resolves when the holder says that it has let go, and not before: who is cut off needs a moment for that. */
   const untilReleased = async (id: VolumeId, volume: VolumeRecord, signal: AbortSignal) => {
-    do await clock.sleep(times.noteMs, signal);
-    while (!(await isReleased(id, volume)));
+    while (!(await isReleased(id, volume))) await clock.sleep(times.noteMs, signal);
     return 'released' as const;
   };
 
@@ -165,13 +185,19 @@ export function createLeavingBehind(parts: ServiceParts): LeavingBehind {
 
     follow(id, volume, lease, signal, onReleased) {
       const loop = async () => {
-        for (;;) {
-          await clock.sleep(times.lookMs, signal);
-          const low = await runsLow(lease);
-          if (low === undefined || signal.aborted) continue;
-          makeAhead(id, volume, low.leftMs);
-          if (low.leftMs > low.ttlMs * fencedFrom || !(await isReleased(id, volume))) continue;
-          if (signal.aborted) continue;
+        // A question that stands may follow another one, and the holder have been lost meanwhile.
+        for (let pauseMs: number = times.noteMs; ; ) {
+          await clock.sleep(pauseMs, signal);
+          const left = await leaseTime(lease, signal);
+          signal.throwIfAborted();
+          pauseMs = times.lookMs;
+          // Of one that is renewed there is never less than half.
+          if (left === undefined || left.leftMs > left.ttlMs / 2) continue;
+          makeAhead(id, volume, Math.max(0, left.leftMs));
+          if (left.leftMs > left.ttlMs * fencedFrom) continue;
+          pauseMs = times.noteMs;
+          if (!(await isReleased(id, volume))) continue;
+          signal.throwIfAborted();
           await onReleased().catch((thrown) =>
             log.debug('a release note was not followed', {
               volume: renderVolumeName(id),
@@ -180,7 +206,7 @@ export function createLeavingBehind(parts: ServiceParts): LeavingBehind {
           );
         }
       };
-      // The only rejection is the sleep's, when nobody waits any more.
+      // It ends when nobody waits any more.
       loop().catch(() => undefined);
     },
 

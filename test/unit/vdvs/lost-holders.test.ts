@@ -257,6 +257,25 @@ describe('volumes whose holder was lost', () => {
       expect(disks.places.made).toEqual([]);
     });
 
+    it('does so too while the store is slow to say what the lease has left', async () => {
+      const slow = store.client();
+      const ask = slow.leaseLeft.bind(slow);
+      const request = { lease: bobLease.id, waitMs: 20_000 };
+      const waits = world.service({ store: slow }).attachments.attach(bob, id, request, never);
+      let since = Number.POSITIVE_INFINITY;
+      const grant = waits.then((given) => {
+        since = clock.monotonic();
+        return given;
+      });
+      await clock.advance(2_000);
+      expect((await ask(annLease.id))?.leftMs).toBeGreaterThan(1_700);
+      slow.leaseLeft = () => new Promise(() => undefined);
+      disks.released.add('v.vmdk 1');
+      await clock.advance(2_500);
+      expect(await grant).toMatchObject({ epoch: 2 });
+      expect(since).toBeLessThan(4_500);
+    });
+
     it('takes no notice of what an earlier holder said, or one that still renews its lease', async () => {
       disks.released.add('v.vmdk 0');
       const back = await store.client().adoptLease(annLease.id);
