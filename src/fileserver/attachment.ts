@@ -1,4 +1,4 @@
-import { lstat, readFile } from 'node:fs/promises';
+import { lstat, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findMount } from './prepare-volume.ts';
 
@@ -33,6 +33,21 @@ export async function isAttached(exportRoot: string): Promise<boolean> {
     return false;
   } catch {
     return true;
+  }
+}
+
+/**
+ * Whether the host has shut the file system down. A container that was started when the disk was there already goes on to see it
+ * when the host unmounts it, and keeps it from being let go of until it ends.
+ */
+export async function isShutDown(exportRoot: string): Promise<boolean> {
+  try {
+    const root = await open(exportRoot, 'r');
+    // What the kernel remembers of names and files can be looked at all the same; nothing can be written out.
+    await root.sync().finally(() => root.close());
+    return false;
+  } catch (thrown) {
+    return (thrown as NodeJS.ErrnoException).code === 'EIO';
   }
 }
 

@@ -36,8 +36,8 @@ export interface Sight {
   readonly known: string | undefined;
 }
 
-/** How often it is looked whether the disk is still here while the volume is claimed anew, in ms. */
-const diskLookMs = 100;
+/** How often it is asked whether the disk is still this node's, in ms. */
+const diskAskMs = 100;
 
 /** What a volume's record says of it. @throws VolumeError `not_found` when it is gone. */
 export function volumeSpecOf(mirror: Mirror, volume: string): VolumeSpec {
@@ -99,28 +99,16 @@ export class Claiming {
    * After the claim was lost. That the disk seems to be mounted here proves nothing: a host that was frozen may look before its
    * guard does. So the claim is taken only while this node has the disk by vDVS's records, in one transaction with them.
    * @param letGo resolves when as much as possible was done to end the claim before.
-   * @throws VolumeError `unavailable` as soon as the disk is not here any more.
+   * @throws VolumeError `unavailable` when this node has not got the disk any more.
    */
   async claimAnew(sight: Sight, leases: Lease[], letGo: Promise<void>): Promise<Claimed> {
-    const { files, clock } = this.#parts;
-    const [gone, claimed] = [new AbortController(), new AbortController()];
-    const watch = async () => {
-      while (await files.attached()) await clock.sleep(diskLookMs, claimed.signal);
-      gone.abort(new VolumeError('unavailable', 'the claim was lost, and the disk has left this host since'));
-    };
-    // The only other end is that of the sleep, when the volume is claimed.
-    watch().catch(() => undefined);
-    const signal = AbortSignal.any([gone.signal, this.#parts.stopping]);
+    const signal = this.#parts.stopping;
     const claim = async () => {
       await letGo;
       return await this.claim(sight, leases, signal, await this.#ownDisk(sight, signal));
     };
-    try {
-      // A store that does not answer keeps nobody here: what still comes of it ends with this process.
-      return await unlessAborted(signal, claim());
-    } finally {
-      claimed.abort();
-    }
+    // A store that does not answer keeps nobody here: what still comes of it ends with this process.
+    return await unlessAborted(signal, claim());
   }
 
   /** True for as long as this node has the disk. @throws VolumeError `unavailable` when it has not. */
@@ -128,7 +116,7 @@ export class Claiming {
     const { settings, clock, log } = this.#parts;
     const onFailure = (why: string) => log.debug('whether the disk is still here is not known', { why });
     const timeoutMs = settings.claimTimeoutMs;
-    const disk = await persistently({ clock, timeoutMs, pauseMs: diskLookMs, onFailure, signal }, findDisk);
+    const disk = await persistently({ clock, timeoutMs, pauseMs: diskAskMs, onFailure, signal }, findDisk);
     if (disk) return disk.condition;
     throw new VolumeError(
       'unavailable',

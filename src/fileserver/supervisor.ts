@@ -53,6 +53,8 @@ type EndOfClaim = Extract<Ending, { kind: 'stop' | 'lost' }>;
 
 /** How long the end waits for the store to take the server record back, in ms. */
 const settleTimeoutMs = 1_500;
+/** How often it is looked whether the disk is still here while nothing is served, in ms. */
+const diskLookMs = 100;
 /** For how long a server that Docker stops may write out what it has, in ms: what a drained node needs for handing over goes, too. */
 const orderedFlushMs = 1_000;
 /** The same for one that was asked to stop: nobody waits for it but who asked. */
@@ -114,7 +116,9 @@ export class Supervisor {
     try {
       await this.#serve(volume, nodes, leases);
     } catch (error) {
-      if (this.#ending?.kind !== 'stop') throw error;
+      const ending = this.#ending;
+      if (ending?.kind === 'fatal') throw new VolumeError(ending.code, ending.reason, { cause: error });
+      if (ending?.kind !== 'stop') throw error;
       log.info('stopped before it served');
     } finally {
       stop.removeEventListener('abort', onStop);
@@ -333,8 +337,26 @@ export class Supervisor {
       this.#die(reason);
       return;
     }
-    this.#lost = { kind: 'lost', reason: `killed: ${reason}` };
-    this.#instance?.kill(this.#lost);
+    const lost: Ending = { kind: 'lost', reason: `killed: ${reason}` };
+    this.#lost = lost;
+    this.#instance?.kill(lost);
+    // The only rejection is the sleep's, when the task ends for another reason.
+    this.#endWithDisk(lost).catch(() => undefined);
+  }
+
+  /**
+   * While a claim is lost: ends the task as soon as the disk has left this host. Until then the host cannot say that it has let go
+   * of it, and the next one waits.
+   */
+  async #endWithDisk(lost: Ending): Promise<void> {
+    const { files, clock } = this.#options;
+    while (this.#lost === lost) {
+      if (!(await files.attached()) || (await files.shutDown())) {
+        const reason = 'the claim was lost, and the disk has left this host since';
+        return this.#endAll({ kind: 'fatal', code: 'unavailable', reason });
+      }
+      await clock.sleep(diskLookMs, this.#stopping.signal);
+    }
   }
 
   /** This task must not serve any more: the server must be dead before anything else happens. */

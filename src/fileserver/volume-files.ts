@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Clock } from '../lib/clock.ts';
 import { type Run, run as runHere } from '../lib/exec.ts';
 import type { Log } from '../lib/log.ts';
-import { handOverName, inUseName, isAttached, keepName, receivesMounts } from './attachment.ts';
+import { handOverName, inUseName, isAttached, isShutDown, keepName, receivesMounts } from './attachment.ts';
 import { type VolumeLayout, volumeLayout } from './layout.ts';
 import { prepareVolume } from './prepare-volume.ts';
 import { type CleanedRecords, cleanRecoveryRecords, recordedClients } from './recovery-records.ts';
@@ -19,6 +19,8 @@ export interface VolumeFiles {
   readonly writeProbe: WriteProbe;
   /** See `isAttached`. */
   attached(): Promise<boolean>;
+  /** See `isShutDown`. */
+  shutDown(): Promise<boolean>;
   /** See `receivesMounts`. */
   receivesMounts(): Promise<boolean>;
   /** See `prepareVolume`. */
@@ -70,6 +72,7 @@ export function openVolumeFiles(options: {
     layout,
     writeProbe: createWriteProbe({ path: layout.probe, clock }),
     attached: () => isAttached(exportRoot),
+    shutDown: () => isShutDown(exportRoot),
     receivesMounts: () => receivesMounts(exportRoot),
     prepare: async (how) => {
       await prepareVolume({ ...how, layout, run, log });

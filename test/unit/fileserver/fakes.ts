@@ -118,6 +118,7 @@ export class Bench {
   diskUse: 'not told' | 'held' | 'kept' | 'free' = 'not told';
   /** Whether the disk is there, and whether it can appear later. */
   attached = true;
+  shutDown = false;
   receives = true;
   capacity = { size: 1_000, used: 100 };
   /** Addresses in the records of clients. */
@@ -278,6 +279,7 @@ export class Bench {
         return this.disk;
       },
       attached: async () => this.attached,
+      shutDown: async () => this.shutDown,
       receivesMounts: async () => this.receives,
       prepare: async ({ servedBefore }) => void this.events.push(`prepare${servedBefore ? ' served' : ''}`),
       cleanRecords: async (mayReturn) => {

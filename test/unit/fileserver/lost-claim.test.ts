@@ -58,6 +58,21 @@ describe('a file server that loses its claim', () => {
     expect(await bench.value('claim')).toBeUndefined();
   });
 
+  it('keeps a disk that is taken away open no longer, whatever it waits for', async () => {
+    const bench = await cutOff();
+    expect(bench.diskUse).toBe('held');
+    bench.attached = false;
+    await bench.clock.advance(200);
+    expect(bench.diskUse).toBe('free');
+  });
+
+  it('ends as soon as the disk is shut down, though it still sees it: until then the host cannot let go of it', async () => {
+    const bench = await cutOff();
+    bench.shutDown = true;
+    await bench.clock.advance(200);
+    expect(bench.outcome).toMatchObject({ message: expect.stringContaining('the disk has left this host') });
+  });
+
   it('ends when the disk is given to this host no more, though it still seems to be mounted', async () => {
     const bench = await cutOff();
     await bench.store.txn([], [{ delete: diskKey }]);
