@@ -106,6 +106,7 @@ export function createGuardClient(parts: { channel: GuardChannel; clock: Clock; 
   return {
     settled: () => settled,
     leaseSignal: () => state.generation.signal,
+    lossOf: (lease) => (lease === state.lease ? state.generation.signal : AbortSignal.abort()),
     async lease(timeoutMs) {
       if (state.lease === undefined) await leaseOrLater(timeoutMs);
       if (state.lease !== undefined) return state.lease;

@@ -108,10 +108,34 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
   });
 
   /**
-   * Something outside this plugin's sight still holds the file system: stop it from writing.
-   * @returns whether that was so still, and so nothing ended in peace.
+   * Gives back what was mounted here. When the managers are out of reach until the lease is lost, whoever waits for the disk hears
+   * of it in the datastore. Not before: a service that has not heard of it may grant the same attachment again under the same lease.
+   * @param gone whether nothing here can write to the disk any more.
    */
-  const shutDownHidden = async (mount: LiveMount, loop: LoopDevice): Promise<boolean> => {
+  const giveBack = async (mount: LiveMount, gone: boolean, clean: boolean): Promise<void> => {
+    const given = grants.giveBack(mount, mount.epoch, clean);
+    const { releaseNote, lease } = mount;
+    if (gone && releaseNote !== undefined) {
+      const loss = guard.lossOf(lease);
+      const over = new AbortController();
+      const lost = new Promise<'lost'>((resolve) => {
+        if (loss.aborted) resolve('lost');
+        loss.addEventListener('abort', () => resolve('lost'), { signal: over.signal });
+      });
+      if ((await Promise.race([given, lost])) === 'lost') await parts.releaseNotes.write(releaseNote);
+      over.abort();
+    }
+    await given;
+  };
+
+  /**
+   * Something outside this plugin's sight still holds the file system: stop it from writing.
+   * @returns whether that was so still, and so nothing ended in peace; and whether nothing here can write any more.
+   */
+  const shutDownHidden = async (
+    mount: LiveMount,
+    loop: LoopDevice,
+  ): Promise<{ hidden: boolean; gone: boolean }> => {
     const hidden = await whileHeld(loop.device, async (held) => {
       // With its last user it goes, and then this may be another disk, which is not to be shut down.
       if (loops.fileOf(loop.device) !== loop.file) return false;
@@ -121,9 +145,9 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
       await filesystems.mount(loop.device, mount.mountpoint, mount.fstype, false, held);
       return true;
     });
-    if (hidden) await retire({ ...mount, ...loop });
-    else await guard.release(mount.mountpoint);
-    return hidden;
+    if (hidden) return { hidden, gone: await retire({ ...mount, ...loop }) };
+    await guard.release(mount.mountpoint);
+    return { hidden, gone: true };
   };
 
   const closeDevice = async (loop: LoopDevice): Promise<boolean> => {
@@ -282,8 +306,7 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
     },
     async abandon(mount) {
       await filesystems.sync(mount.mountpoint).catch(() => undefined);
-      await retire(mount);
-      await grants.giveBack(mount, mount.epoch, false);
+      await giveBack(mount, await retire(mount), false);
     },
     async handOver(mount) {
       const loop = deviceOf(mount);
@@ -293,12 +316,15 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
       );
       await filesystems.unmountLazily(mount);
       // The device goes with the last that has something open there, and with what that has written.
-      if (await loops.close(loop, times.handOverMs)) {
+      let gone = await loops.close(loop, times.handOverMs);
+      if (gone) {
         await guard.release(mount.mountpoint);
-      } else if (await shutDownHidden(mount, loop)) {
-        clean = false;
+      } else {
+        const ended = await shutDownHidden(mount, loop);
+        clean &&= !ended.hidden;
+        gone = ended.gone;
       }
-      await grants.giveBack(mount, mount.epoch, clean);
+      await giveBack(mount, gone, clean);
     },
     async close(mount) {
       const loop = deviceOf(mount);
@@ -306,17 +332,20 @@ export function createBlockVolumes(parts: BlockVolumeParts): BlockVolumes {
         () => true,
         () => false,
       );
+      let gone = true;
       if (!(await unmount(mount, times.busyMs))) {
         log.warn('mount is still in use, taking it away', { volume: renderVolumeName(mount) });
         clean = false;
-        await retire(mount);
+        gone = await retire(mount);
       } else if (await closeDevice(loop)) {
         await guard.release(mount.mountpoint);
-      } else if (await shutDownHidden(mount, loop)) {
-        clean = false;
+      } else {
+        const ended = await shutDownHidden(mount, loop);
+        clean &&= !ended.hidden;
+        gone = ended.gone;
       }
       await rmdir(mount.mountpoint).catch(() => undefined);
-      await grants.giveBack(mount, mount.epoch, clean);
+      await giveBack(mount, gone, clean);
       parts.failAt?.('detach.done');
     },
   };

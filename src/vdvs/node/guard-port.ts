@@ -14,6 +14,8 @@ export interface Guard {
    * @throws VolumeError `unavailable` after `timeoutMs`, saying why there is none.
    */
   lease(timeoutMs: number): Promise<string>;
+  /** Aborted when this lease is not the node's any more, from the beginning when it is not now. It never is again. */
+  lossOf(lease: string): AbortSignal;
   /**
    * From the answer on the file system is shut down with the lease, also when it is mounted only later. Ask before the
    * mount and once more after it.

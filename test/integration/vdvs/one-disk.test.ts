@@ -80,6 +80,7 @@ describe('one disk on one host, with real loop devices and file systems', () => 
     const fence = createFence({ run });
     const guard: Guard = {
       lease: async () => '1',
+      lossOf: () => new AbortController().signal,
       protect: () => step('protect', async () => undefined),
       release: async () => undefined,
       shutdown: fence.shutdown,

@@ -13,7 +13,7 @@ export const mount: LiveMount = {
   name: 'v',
   epoch: 3,
   lease: '77',
-  device: '/dev/loop7',
+  device: '/nowhere/loop7',
   file: '/ds/v-flat.vmdk',
   mountpoint: '/nowhere/ds/v',
   fstype: 'ext4',
@@ -26,6 +26,8 @@ export const mount: LiveMount = {
 export interface Pretended {
   readonly loops: Partial<BlockVolumeParts['loops']>;
   readonly filesystems?: Partial<BlockVolumeParts['filesystems']>;
+  /** Of the lease that the volume is attached under. */
+  readonly loss?: AbortSignal;
   readonly giveBack?: BlockVolumeParts['grants']['giveBack'];
   readonly releaseNotes?: BlockVolumeParts['releaseNotes'];
 }
@@ -38,6 +40,7 @@ export function volumesOn(host: Pretended): BlockVolumes {
     grants: { attach: never, attachOnce: never, giveBack: host.giveBack ?? never },
     guard: {
       lease: never,
+      lossOf: () => host.loss ?? new AbortController().signal,
       protect: never,
       release: async () => undefined,
       shutdown: async () => true,
