@@ -16,11 +16,11 @@ const fencedFrom = 1 / 3;
 /** What a lease has left of its time, in ms. */
 type LeaseTime = NonNullable<Awaited<ReturnType<Store['leaseLeft']>>>;
 
-/** What was last asked of a lease, and told: nothing is told of one that is gone. */
+/** What was last asked of a lease, and told. */
 interface Asked {
   at: number;
   asking?: Promise<void>;
-  told?: (LeaseTime & { readonly at: number }) | undefined;
+  told?: LeaseTime & { readonly at: number };
 }
 
 /** A place made for a holder that was not lost yet. */
@@ -91,7 +91,8 @@ export function createLeavingBehind(parts: ServiceParts): LeavingBehind {
         .leaseLeft(lease)
         .then(
           (left) => {
-            entry.told = left && { ...left, at: now };
+            // One that has run out is gone, as this is asked, some time before what hangs on it.
+            entry.told = { ...(left ?? { leftMs: 0, ttlMs: entry.told?.ttlMs ?? 0 }), at: now };
           },
           () => undefined,
         )
@@ -193,7 +194,7 @@ export function createLeavingBehind(parts: ServiceParts): LeavingBehind {
           pauseMs = times.lookMs;
           // Of one that is renewed there is never less than half.
           if (left === undefined || left.leftMs > left.ttlMs / 2) continue;
-          makeAhead(id, volume, Math.max(0, left.leftMs));
+          if (left.leftMs > 0) makeAhead(id, volume, left.leftMs);
           if (left.leftMs > left.ttlMs * fencedFrom) continue;
           pauseMs = times.noteMs;
           if (!(await isReleased(id, volume))) continue;

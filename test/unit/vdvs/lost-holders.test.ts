@@ -257,7 +257,13 @@ describe('volumes whose holder was lost', () => {
       expect(disks.places.made).toEqual([]);
     });
 
-    it('does so too while the store is slow to say what the lease has left', async () => {
+    it.each([
+      { says: 'does not say what the lease has left', left: () => new Promise<undefined>(() => undefined) },
+      {
+        says: 'says that the lease is gone, and has not deleted what hangs on it',
+        left: async () => undefined,
+      },
+    ])('does so too while the store $says', async ({ left }) => {
       const slow = store.client();
       const ask = slow.leaseLeft.bind(slow);
       const request = { lease: bobLease.id, waitMs: 20_000 };
@@ -269,7 +275,7 @@ describe('volumes whose holder was lost', () => {
       });
       await clock.advance(2_000);
       expect((await ask(annLease.id))?.leftMs).toBeGreaterThan(1_700);
-      slow.leaseLeft = () => new Promise(() => undefined);
+      slow.leaseLeft = left;
       disks.released.add('v.vmdk 1');
       await clock.advance(2_500);
       expect(await grant).toMatchObject({ epoch: 2 });
