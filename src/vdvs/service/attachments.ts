@@ -257,7 +257,8 @@ export function createAttachments(parts: ServiceParts): Attachments {
             volume: renderVolumeName(id),
             epoch: value.epoch,
           });
-          await clock.sleep(parts.takeoverMarginMs, signal);
+          // Whoever hangs up meanwhile is told so, and not that a sleep was called off.
+          await clock.sleep(parts.takeoverMarginMs, signal).catch(() => signal.throwIfAborted());
           outwaited = value.epoch;
           continue;
         }

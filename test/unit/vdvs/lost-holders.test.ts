@@ -43,6 +43,21 @@ describe('volumes whose holder was lost', () => {
     expect(granted).toBeGreaterThanOrEqual(5_000 + marginMs);
   });
 
+  it('ends the wait for the margin as whoever waits hangs up', async () => {
+    await create();
+    await attach(ann, annLease);
+    await annLease.revoke();
+    const hangUp = new AbortController();
+    const request = { lease: bobLease.id, waitMs: 20_000 };
+    const waiting = world.service().attachments.attach(bob, id, request, hangUp.signal);
+    const outcome = expect(waiting).rejects.toThrow('hung up');
+    await clock.advance(marginMs / 2);
+    hangUp.abort(new VolumeError('unavailable', 'the caller hung up'));
+    await clock.advance(marginMs);
+    await outcome;
+    expect((await service().volumes.get(id)).attached).toBeUndefined();
+  });
+
   it('leaves a lost holder behind instead, and waits for nothing but its lease', async () => {
     await create();
     await attach(ann, annLease);
