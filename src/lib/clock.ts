@@ -16,6 +16,7 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   sleep: async (ms, signal) => {
-    await delay(ms, undefined, signal ? { signal } : undefined);
+    // Not that a timer was called off, but why.
+    await delay(ms, undefined, signal ? { signal } : undefined).catch(() => signal?.throwIfAborted());
   },
 };

@@ -257,8 +257,7 @@ export function createAttachments(parts: ServiceParts): Attachments {
             volume: renderVolumeName(id),
             epoch: value.epoch,
           });
-          // Whoever hangs up meanwhile is told so, and not that a sleep was called off.
-          await clock.sleep(parts.takeoverMarginMs, signal).catch(() => signal.throwIfAborted());
+          await clock.sleep(parts.takeoverMarginMs, signal);
           outwaited = value.epoch;
           continue;
         }
