@@ -180,8 +180,8 @@ class Starter {
 
 /**
  * Programs that are started by small processes which wait for that. To start one itself a process copies what the kernel
- * keeps of its own memory, for which all of it stands still: a host of the lab needs 60 to 90 ms for that in one of our
- * programs, and less than 5 in a small one; on a busy host it is what most of an attachment's time goes to.
+ * keeps of its own memory, for which all of it stands still: a host of the lab needs 60 to 100 ms for that in one of our
+ * programs, and 5 to 10 in a small one; on a busy host it is what most of an attachment’s time goes to.
  */
 export class KeptPrograms {
   readonly #keep: number;
